@@ -1,0 +1,55 @@
+"""Ids and identities, all derived from content: a repeat of anything gets the same id.
+
+An identity is what the ledger keeps unique. An accepted message takes its (sender, message
+id) for good. A refused one takes nothing but its own bytes, so a corrected message may come
+under the same id, and the same bytes get the same answer again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from swexchange.core.model import Decision, Kind, Outcome
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: sorts as the number does
+
+
+def exchange_id(received_at: datetime, submitter: str, digest: bytes) -> str:
+    """26 characters: 48 bits of milliseconds, 80 bits of content; sorts by time of receipt (as ULID does)."""
+    milliseconds = int(received_at.timestamp() * 1000)
+    content = hashlib.sha256(submitter.encode() + b"\0" + digest).digest()[:10]
+    number = (milliseconds << 80) | int.from_bytes(content)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def copy_id(sender: str, message_id: str, digest: bytes, kind: Kind, to: str) -> str:
+    """AMQP message id of a copy: 40 hex digits, the same in every repeat, resend and replay."""
+    fields = (sender.encode(), message_id.encode(), digest, kind.encode(), to.encode())
+    framed = b"".join(len(f).to_bytes(4) + f for f in fields)
+    return hashlib.sha256(framed).hexdigest()[:40]
+
+
+def claim(sender: str, message_id: str) -> str:
+    """The identity that an accepted message takes."""
+    return f"A:{sender}/{message_id}"
+
+
+def bytes_identity(submitter: str, digest: bytes) -> str:
+    """The identity of a refused message: its submitter and its very bytes."""
+    return f"R:{submitter}#{digest.hex()}"
+
+
+def identity(decision: Decision) -> str:
+    """Under which identity a decision is recorded."""
+    if decision.outcome is Outcome.REJECTED:
+        return bytes_identity(decision.submitter, decision.digest)
+    return claim(decision.sender, decision.message_id)
+
+
+def lookups(decision: Decision) -> tuple[str, ...]:
+    """Every identity under which an earlier decision on this message may stand."""
+    own = bytes_identity(decision.submitter, decision.digest)
+    if decision.sender and decision.message_id:
+        return claim(decision.sender, decision.message_id), own
+    return (own,)

@@ -1,0 +1,102 @@
+"""Bytes to a parsed document, behind guards; refuses what parsers of different make would read differently.
+
+Limits are judged before the work they bound. What passes is UTF-8 without a byte order mark,
+without DOCTYPE, comment or processing instruction, and within the limits of structure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lxml import etree
+
+from swexchange.core import codes
+from swexchange.core.model import Finding
+from swexchange.errors import Rejected
+
+MAX_DEPTH = 64
+MAX_MARKUP = 200_000  # elements, attributes and namespace declarations together
+
+_DECLARATION = re.compile(rb"<\?xml\s[^>]*\?>")
+_OTHER_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["'](?!utf-8["'])""", re.IGNORECASE)
+_ROOT_TAG = re.compile(rb"\s*<[^!?]")
+_COMMENT_OR_PI = etree.XPath("//comment() | //processing-instruction()")
+_TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed document together with the bytes it came from."""
+
+    body: bytes
+    content_start: int  # where the XML declaration has ended
+    root: etree._Element
+
+    @property
+    def name(self) -> str:
+        """The root's name, {namespace}local."""
+        return str(self.root.tag)
+
+
+def refuse(code: str, detail: str = "", *, path: str = "", line: int = 0) -> Rejected:
+    """A refusal with one finding."""
+    return Rejected(Finding(code, detail, path, line))
+
+
+def parse(body: bytes, max_bytes: int) -> Document:
+    """Parse one document of at most `max_bytes`. Raises Rejected with codes 0001 and 4001-4006."""
+    _guard_bytes(body, max_bytes)
+    declaration = _DECLARATION.match(body)
+    start = declaration.end() if declaration else 0
+    _guard_markup(body, start)
+    root = _parse(body)
+    _guard_tree(root, body, start)
+    return Document(body, start, root)
+
+
+def _guard_bytes(body: bytes, max_bytes: int) -> None:
+    if len(body) > max_bytes:
+        raise refuse(codes.TOO_LARGE, f"{len(body)} bytes, at most {max_bytes}")
+    if not body or body.isspace():
+        raise refuse(codes.EMPTY)
+    if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00")):
+        raise refuse(codes.NOT_UTF8, "starts with a byte order mark or a zero byte")
+    if _OTHER_ENCODING.match(body):
+        raise refuse(codes.NOT_UTF8, "the XML declaration names another encoding")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise refuse(codes.NOT_UTF8, f"byte {error.start} is 0x{body[error.start]:02x}, not UTF-8") from None
+
+
+def _guard_markup(body: bytes, start: int) -> None:
+    """Looks at bytes only, so that no hostile structure is ever built; a DOCTYPE can stand before the root only."""
+    if not _ROOT_TAG.match(body, start):
+        prolog = body[start : start + 1000].lstrip()
+        if prolog.startswith(b"<!DOCTYPE"):
+            raise refuse(codes.DOCTYPE)
+        if prolog.startswith((b"<!--", b"<?")):
+            raise refuse(codes.COMMENT)
+    if len(body) > MAX_MARKUP and body.count(b"<") + body.count(b"=") > MAX_MARKUP:
+        raise refuse(codes.TOO_COMPLEX, f"more than {MAX_MARKUP} elements, attributes and namespaces")
+
+
+def _parse(body: bytes) -> etree._Element:
+    # A parser per document: one that has failed keeps its error log, and parsers are cheap.
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    try:
+        return etree.fromstring(body, parser)
+    except etree.XMLSyntaxError as error:
+        too_deep = "depth" in (error.msg or "").lower()
+        code = codes.TOO_COMPLEX if too_deep else codes.MALFORMED
+        raise refuse(code, error.msg or "", line=error.lineno or 0) from None
+
+
+def _guard_tree(root: etree._Element, body: bytes, start: int) -> None:
+    if _TOO_DEEP(root):
+        raise refuse(codes.TOO_COMPLEX, f"deeper than {MAX_DEPTH} levels")
+    # The bytes may also stand in a CDATA section, where they are text: the tree decides.
+    suspicious = body.find(b"<!--", start) >= 0 or body.find(b"<?", start) >= 0
+    if suspicious and (found := _COMMENT_OR_PI(root)):
+        raise refuse(codes.COMMENT, line=found[0].sourceline or 0)

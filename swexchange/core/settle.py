@@ -1,0 +1,53 @@
+"""What a fresh decision becomes in the light of what is already recorded.
+
+The stored decision wins: same bytes, the stored receipt again and nothing else; other bytes
+under an id that an accepted message holds, a conflict. Pure; the caller holds the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from swexchange.core.identity import bytes_identity, claim
+from swexchange.core.model import BusinessKey, Candidate, Decision, Outcome, Parent, Recorded
+
+
+def earlier(fresh: Decision, known: Mapping[str, Recorded]) -> Recorded | None:
+    """The recorded decision that answers for this message, if there is one."""
+    holder = known.get(claim(fresh.sender, fresh.message_id))
+    if holder and holder.digest == fresh.digest:
+        return holder
+    if fresh.outcome is not Outcome.REJECTED:  # refused before, passes now: decided anew
+        return None
+    return known.get(bytes_identity(fresh.submitter, fresh.digest))
+
+
+def in_conflict(fresh: Decision, known: Mapping[str, Recorded]) -> Recorded | None:
+    """The accepted message that already holds this one's id with other bytes."""
+    holder = known.get(claim(fresh.sender, fresh.message_id))
+    return holder if holder and fresh.outcome is not Outcome.REJECTED else None
+
+
+def choose_parent(answer: Decision, candidates: Mapping[BusinessKey, Sequence[Candidate]]) -> Parent | None:
+    """The exchange an answer belongs to: the first that carried a key it names and that its sender may answer.
+
+    A sender may answer what was delivered to it, and what it answered before. Where the
+    answer's envelope names a participant who asked, that one is meant: a key that another
+    participant also used cannot draw the answer away.
+    """
+    asked = [
+        parent
+        for key in answer.answers
+        for candidate in candidates.get(key, ())
+        if (parent := _asked(answer, candidate))
+    ]
+    named = [parent for parent in asked if answer.head and parent.sender in answer.head.receivers]
+    return next(iter(named or asked), None)
+
+
+def _asked(answer: Decision, candidate: Candidate) -> Parent | None:
+    if candidate.sender == answer.sender:
+        return candidate.asker
+    if answer.sender not in candidate.delivered_to:
+        return None
+    return Parent(candidate.exchange_id, candidate.sender, candidate.message_id)

@@ -1,0 +1,50 @@
+"""The two families of trouble.
+
+`Rejected` is the message's fault: recorded, receipted with a stable code, acknowledged.
+`Fault` is ours or a neighbour's (broker, database, disk, configuration): never told to a
+sender as a final answer; the input stays unacknowledged and the daemon tries again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swexchange.core.model import Finding
+
+
+class Rejected(Exception):  # noqa: N818 - the field's word
+    """The message is refused; `findings` say why, each with a code of `core.codes`."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__("; ".join(f"{f.code} {f.detail}" for f in findings))
+        self.findings = findings
+
+
+class Fault(Exception):  # noqa: N818 - a family, not one error
+    """Trouble that is not the message's: says what failed, where, and what to do about it."""
+
+    def __init__(self, what: str, *, where: str = "", do: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.do = what, where, do
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        do = f". {self.do}" if self.do else ""
+        return f"{self.what}{where}{do}"
+
+
+class ConfigFault(Fault):
+    """`routes.yaml`, a key, a schema or a setting is wrong; the old rules stay in force."""
+
+
+class BrokerLost(Fault):
+    """The link to RabbitMQ ended or a deadline on it passed; make a new link."""
+
+
+class StoreDown(Fault):
+    """The database did not answer, refused or ran out of room; the batch is abandoned unacknowledged."""
+
+
+class Unstorable(Fault):
+    """The database refuses data of this batch, not the batch as such; alone, its messages show which one."""
