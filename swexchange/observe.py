@@ -1,0 +1,183 @@
+"""Logs, metrics and the service manager: the one place where what happened is told.
+
+One log event a message, never a body or a key; texts that came from outside are cut and freed
+of control characters. Metric names: docs/reference/metrics.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import prometheus_client as prometheus
+import sdnotify
+import structlog
+
+from swexchange.core.model import Decision, Outcome, Recorded
+from swexchange.core.rulebook import Rulebook
+from swexchange.errors import ConfigFault, Fault
+from swexchange.forwarder import Sent
+from swexchange.pipeline import Report
+from swexchange.plain import plain
+
+
+def configure_logs(style: str, level: str) -> None:
+    """Logs to stderr: `console` for people, `json` (one object a line) for machines."""
+    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if style != "json":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _clean,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _clean(_: Any, __: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+class Metrics:
+    """The daemon's metrics in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = prometheus.CollectorRegistry()
+        self.decided = prometheus.Counter(
+            "swexchange_messages", "Messages decided, by outcome and code", ["outcome", "code"], registry=registry
+        )
+        self.repeated = prometheus.Counter("swexchange_repeats", "Messages answered from the record", registry=registry)
+        self.sent = prometheus.Counter("swexchange_copies_sent", "Copies the broker confirmed", registry=registry)
+        self.failed = prometheus.Counter(
+            "swexchange_copies_failed", "Copies not confirmed, by fate", ["fate"], registry=registry
+        )
+        self.step = prometheus.Histogram(
+            "swexchange_step_seconds", "Time of a batch in each step", ["step"], registry=registry
+        )
+        self.batch = prometheus.Histogram(
+            "swexchange_batch_messages",
+            "Messages in a batch",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+            registry=registry,
+        )
+        self.last = prometheus.Gauge(
+            "swexchange_last_batch_timestamp_seconds", "When the last batch was done", registry=registry
+        )
+        self.faults = prometheus.Counter(
+            "swexchange_faults", "Failures of neighbours, by kind", ["kind"], registry=registry
+        )
+        self.reloads = prometheus.Counter(
+            "swexchange_reloads", "Attempts to load changed rules", ["result"], registry=registry
+        )
+        self.rules = prometheus.Info("swexchange_rules", "The rules in force", registry=registry)
+
+    def serve(self, port: int) -> None:
+        """Answer Prometheus on 127.0.0.1."""
+        prometheus.start_http_server(port, addr="127.0.0.1", registry=self.registry)
+
+
+class Observer:
+    """Turns reports into logs, metrics and messages to the service manager."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log = structlog.get_logger()
+        self._manager = sdnotify.SystemdNotifier()
+
+    def started(self, rules: Rulebook, worker: int) -> None:
+        """The worker is about to take its first message."""
+        self._metrics.rules.info({"digest": rules.digest})
+        self._log.info(
+            "started",
+            worker=worker,
+            rules=rules.digest[:12],
+            routes=len(rules.routes),
+            participants=len(rules.participants),
+            types=len(rules.types),
+        )
+        self._manager.notify("READY=1")
+
+    def stopping(self) -> None:
+        """A stop was asked for; the batch in hand is finished first."""
+        self._manager.notify("STOPPING=1")
+        self._log.info("stopping")
+
+    def batch(self, report: Report) -> None:
+        """A batch is done."""
+        for decision in report.decided:
+            self._decided(decision)
+        for decision, stored in report.repeated:
+            self._repeated(decision, stored)
+        for copy, fate in report.failed:
+            self._metrics.failed.labels(fate).inc()
+            self._log.warning("not delivered", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
+        self._metrics.sent.inc(report.sent)
+        self._metrics.batch.observe(len(report.decided) + len(report.repeated))
+        self._metrics.last.set_to_current_time()
+        for step, seconds in report.seconds.items():
+            self._metrics.step.labels(step).observe(seconds)
+
+    def _decided(self, decision: Decision) -> None:
+        self._metrics.decided.labels(decision.outcome, decision.code).inc()
+        say = self._log.warning if decision.outcome is Outcome.REJECTED else self._log.info
+        say(
+            str(decision.outcome),
+            exchange=decision.exchange_id,
+            sender=decision.sender or decision.submitter,
+            message_id=decision.message_id,
+            type=decision.type,
+            code=decision.code,
+            route=decision.route,
+            to=",".join(copy.to for copy in decision.copies),
+        )
+
+    def _repeated(self, decision: Decision, stored: Recorded) -> None:
+        self._metrics.repeated.inc()
+        self._log.info("repeated", exchange=stored.exchange_id, sender=decision.sender, message_id=decision.message_id)
+
+    def swept(self, sent: Sent) -> None:
+        """The forwarder did something."""
+        for decision in sent.matched:
+            self._log.info("matched", exchange=decision.exchange_id, type=decision.type, to=decision.copies[0].to)
+        for copy, fate in sent.fates:
+            self._log.info("sent again", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
+
+    def alive(self) -> None:
+        """The worker made progress, or is at rest and well: feeds the watchdog."""
+        self._manager.notify("WATCHDOG=1")
+
+    def trouble(self, fault: Fault, pause: float) -> None:
+        """A neighbour failed."""
+        self._metrics.faults.labels(type(fault).__name__).inc()
+        self._log.error("trouble", what=fault.what, where=fault.where, do=fault.do, again_in_s=round(pause, 1))
+        self._manager.notify(f"STATUS={plain(fault.what)}")
+
+    def recovered(self) -> None:
+        """The first step without trouble after trouble."""
+        self._log.info("recovered")
+        self._manager.notify("STATUS=working")
+
+    def reloaded(self, rules: Rulebook) -> None:
+        """New rules are in force."""
+        self._metrics.reloads.labels("ok").inc()
+        self._metrics.rules.info({"digest": rules.digest})
+        self._log.info("rules reloaded", rules=rules.digest[:12])
+
+    def not_reloaded(self, fault: ConfigFault) -> None:
+        """Changed rules are wrong; the old ones stay in force."""
+        self._metrics.reloads.labels("refused").inc()
+        self._log.error("rules refused, the old ones stay", what=fault.what, where=fault.where, do=fault.do)
+
+
+def utc_now() -> datetime:
+    """The time now: the clock that the daemon gives to everything that needs one."""
+    return datetime.now(UTC)

@@ -1,0 +1,254 @@
+"""The main path: a batch of deliveries in; recorded, published and settled when it returns.
+
+Decide, commit, publish, settle; the caller acknowledges. What a crash leaves behind at each
+step stands in docs/decisions/commit-publish-ack.md. The ports it needs are declared here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from swexchange.core.decide import answering, conflict, decide, held
+from swexchange.core.identity import identity, lookups
+from swexchange.core.model import (
+    BusinessKey,
+    Candidate,
+    Copy,
+    Decision,
+    Delivery,
+    Entry,
+    Event,
+    Fate,
+    Happening,
+    Outcome,
+    Recorded,
+)
+from swexchange.core.rulebook import Rulebook
+from swexchange.core.settle import choose_parent, earlier, in_conflict
+from swexchange.crashpoint import crashpoint
+from swexchange.errors import Unstorable
+
+
+class Book(Protocol):
+    """One open write transaction of the ledger; leaving it commits durably, an exception rolls back."""
+
+    batch: int  # number of this transaction's batch
+
+    def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
+        """The recorded decisions among these identities."""
+
+    def candidates(self, keys: Collection[BusinessKey]) -> Mapping[BusinessKey, Sequence[Candidate]]:
+        """Accepted exchanges that carry these keys, oldest first, at most 20 a key."""
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Add decisions with their bytes, keys and copies, in this order, under this transaction's batch."""
+
+    def note(self, happenings: Iterable[Happening]) -> None:
+        """Add events to audit trails."""
+
+
+class Ledger(Protocol):
+    """The durable memory. Every method raises StoreDown when the database fails it.
+
+    A transaction whose data the database refuses raises Unstorable.
+    """
+
+    def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> AbstractContextManager[Book]:
+        """Open a transaction that no other writer of these identities overlaps."""
+
+    def settle(self, batch: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        """Note that a batch was published, but for the copies that failed: those stay due, each with an event.
+
+        Not synced to disk: when a crash undoes it, the copies are sent once more with equal ids.
+        """
+
+    def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        """Note the fates of copies of earlier batches that were sent again; not synced, as above."""
+
+
+class Sink(Protocol):
+    """Where copies go."""
+
+    def publish(self, copies: Sequence[Copy]) -> Sequence[Fate]:
+        """Publish all, confirms in flight; one fate per copy, in order. BrokerLost = nothing is known of any."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a batch, for logs and metrics."""
+
+    decided: list[Decision] = field(default_factory=list)  # recorded now
+    repeated: list[tuple[Decision, Recorded]] = field(default_factory=list)  # answered from the record
+    failed: list[tuple[Copy, Fate]] = field(default_factory=list)  # copies still due
+    sent: int = 0  # copies confirmed
+    seconds: dict[str, float] = field(default_factory=dict)  # by step: decide, commit, publish, settle
+
+    def merge(self, other: Report) -> None:
+        """Add another report's content to this one."""
+        self.decided += other.decided
+        self.repeated += other.repeated
+        self.failed += other.failed
+        self.sent += other.sent
+        for step, seconds in other.seconds.items():
+            self.seconds[step] = self.seconds.get(step, 0.0) + seconds
+
+
+@dataclass(slots=True)
+class _Outbox:
+    """What a committed batch has to publish."""
+
+    batch: int = 0
+    own: list[Copy] = field(default_factory=list)  # of decisions recorded in this batch
+    owed: list[Copy] = field(default_factory=list)  # of earlier batches, never confirmed
+    again: list[Copy] = field(default_factory=list)  # receipts for repeats
+
+
+def process(
+    deliveries: Sequence[Delivery],
+    rules: Rulebook,
+    ledger: Ledger,
+    sink: Sink,
+    clock: Callable[[], datetime],
+) -> Report:
+    """Decide, commit, publish and settle a batch. Raises StoreDown or BrokerLost: then acknowledge nothing.
+
+    When it returns, every delivery is recorded and may be acknowledged; copies that failed stay due.
+    """
+    try:
+        return _process(deliveries, rules, ledger, sink, clock)
+    except Unstorable:
+        if len(deliveries) == 1:
+            return _process(deliveries, rules, ledger, sink, clock, decider=held)
+    # One message's data broke the transaction for all: alone, each shows whether it was the one.
+    report = Report()
+    for delivery in deliveries:
+        report.merge(process((delivery,), rules, ledger, sink, clock))
+    return report
+
+
+def _process(
+    deliveries: Sequence[Delivery],
+    rules: Rulebook,
+    ledger: Ledger,
+    sink: Sink,
+    clock: Callable[[], datetime],
+    decider: Callable[[Delivery, Rulebook, datetime], Decision] = decide,
+) -> Report:
+    report, now = Report(), clock()
+    with _Timed(report, "decide"):
+        decisions = [_guarded(decider, delivery, rules, now) for delivery in deliveries]
+    crashpoint("decided")
+    with _Timed(report, "commit"):
+        outbox = _commit(decisions, rules, ledger, now, report)
+    crashpoint("committed")
+    with _Timed(report, "publish"):
+        fates = sink.publish((*outbox.own, *outbox.owed, *outbox.again))
+    crashpoint("published")
+    with _Timed(report, "settle"):
+        _settle(outbox, fates, ledger, clock(), report)
+    crashpoint("settled")
+    return report
+
+
+def _guarded(
+    decider: Callable[[Delivery, Rulebook, datetime], Decision],
+    delivery: Delivery,
+    rules: Rulebook,
+    now: datetime,
+) -> Decision:
+    """An unexpected exception is this message's alone: it is held, its neighbours go on."""
+    try:
+        return decider(delivery, rules, now)
+    except Exception as error:  # noqa: BLE001 - whatever a message provokes must not stop the others
+        return held(delivery, rules, now, f"{type(error).__name__} while deciding")
+
+
+def _commit(decisions: Sequence[Decision], rules: Rulebook, ledger: Ledger, now: datetime, report: Report) -> _Outbox:
+    identities = {name for decision in decisions for name in lookups(decision)}
+    outbox = _Outbox()
+    with ledger.write(identities, now, rules.digest) as book:
+        outbox.batch = book.batch
+        fresh = list(_reconcile(decisions, book, rules, identities, outbox, report))
+        crashpoint("reconciled")
+        plain = [decision for decision in fresh if decision.outcome is not Outcome.WAITING]
+        book.record([Entry(identity(decision), decision) for decision in plain])
+        # After the others: the message that an answer belongs to may stand in the same batch.
+        entries = _match([d for d in fresh if d.outcome is Outcome.WAITING], book)
+        if entries:
+            book.record(entries)
+        crashpoint("recorded")
+    report.decided += plain + [entry.decision for entry in entries]
+    outbox.own += [copy for decision in report.decided for copy in decision.copies]
+    return outbox
+
+
+def _reconcile(
+    decisions: Sequence[Decision],
+    book: Book,
+    rules: Rulebook,
+    identities: Collection[str],
+    outbox: _Outbox,
+    report: Report,
+) -> Iterator[Decision]:
+    """The decisions that are new; repeats are answered from the record. One batch may hold both."""
+    known = dict(book.known(identities))
+    happenings = []
+    for fresh in decisions:
+        decision = fresh
+        if not earlier(fresh, known) and (holder := in_conflict(fresh, known)):
+            decision = conflict(fresh, holder, rules)
+        if stored := earlier(decision, known):
+            report.repeated.append((decision, stored))
+            outbox.owed += stored.unsent
+            outbox.again += [stored.receipt] if stored.receipt else []
+            happenings.append(Happening(stored.exchange_id, Event.REPEATED))
+            continue
+        known[identity(decision)] = _as_recorded(decision)
+        yield decision
+    book.note(happenings)
+
+
+def _as_recorded(decision: Decision) -> Recorded:
+    return Recorded(decision.exchange_id, decision.digest, decision.outcome, decision.code, decision.receipt)
+
+
+def _match(answers: Sequence[Decision], book: Book) -> list[Entry]:
+    """Answers with their parents where these are known; the others are recorded as waiting."""
+    if not answers:
+        return []
+    candidates = book.candidates({key for answer in answers for key in answer.answers})
+    entries = []
+    for answer in answers:
+        parent = choose_parent(answer, candidates)
+        decision = answering(answer, parent) if parent else answer
+        entries.append(Entry(identity(decision), decision, parent))
+    return entries
+
+
+def _settle(outbox: _Outbox, fates: Sequence[Fate], ledger: Ledger, now: datetime, report: Report) -> None:
+    own, owed = len(outbox.own), len(outbox.own) + len(outbox.owed)
+    failed = [(c, f) for c, f in zip(outbox.own, fates, strict=False) if f is not Fate.CONFIRMED]
+    ledger.settle(outbox.batch, failed, now)
+    if outbox.owed:
+        ledger.mark(list(zip(outbox.owed, fates[own:owed], strict=True)), now)
+    # A receipt that repeats a stored one is owed to nobody: the next repeat brings it again.
+    report.failed += failed
+    report.sent += sum(fate is Fate.CONFIRMED for fate in fates)
+
+
+class _Timed:
+    """Adds the time spent inside to a report's step."""
+
+    def __init__(self, report: Report, step: str) -> None:
+        self.report, self.step = report, step
+
+    def __enter__(self) -> None:
+        self.started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.report.seconds[self.step] = time.perf_counter() - self.started

@@ -1,0 +1,68 @@
+"""Settings from the environment: SWX_* variables, read once at the start.
+
+Secrets stand here or in files this names, never in routes.yaml. docs/reference/settings.md is
+checked against DEFAULTS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from swexchange.errors import ConfigFault
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where everything is. Paths are relative to the working directory."""
+
+    amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/%2F"  # the broker
+    amqp_ca: str = ""  # CA file for amqps; '' = the system's
+    amqp_cert: str = ""  # client certificate and key (PEM) for amqps
+    amqp_key: str = ""
+    management_url: str = ""  # RabbitMQ management API, for deeper topology checks; '' = none
+    database_url: str = "sqlite:///swexchange.db"
+    routes: str = "routes.yaml"
+    schemas: str = "schemas"  # the folder that holds all schema families
+    keys: str = "keys"  # folder of private keys, <key id>.key; systemd's $CREDENTIALS_DIRECTORY goes first
+    batch: int = 200  # messages taken at once, at most
+    batch_bytes: int = 16 * 1024 * 1024  # bytes taken at once, at most (one message always passes)
+    confirm_seconds: float = 30.0  # how long to wait for the broker's confirms
+    metrics_port: int = 0  # Prometheus port on 127.0.0.1; worker n takes port + n; 0 = none
+    log: str = "console"  # console or json
+    log_level: str = "info"
+
+    @property
+    def key_folders(self) -> tuple[Path, ...]:
+        """Where private keys are looked for, in this order."""
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        return (*((Path(credentials),) if credentials else ()), Path(self.keys))
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"SWX_{name.upper()}"
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of an environment (default: the process's). Raises ConfigFault for a wrong value."""
+    source = os.environ if environment is None else environment
+    values: dict[str, str | int | float] = {}
+    for name, default in DEFAULTS.items():
+        text = source.get(variable(name))
+        if text is not None:
+            values[name] = _convert(name, text, type(default))
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _convert(name: str, text: str, kind: type[str | int | float]) -> str | int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ConfigFault(f"{variable(name)}={text!r} is not {wanted}", where="environment") from None
+
+
+DEFAULTS: Mapping[str, str | int | float] = {name: getattr(Settings(), name) for name in Settings.__dataclass_fields__}

@@ -1,0 +1,166 @@
+"""One worker: take, decide, commit, publish, acknowledge; again until told to stop.
+
+`step` is one pass and can be tested alone; `run` is the loop around it that survives the
+broker's and the database's absence. The worker owns neither: it is given makers of both.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from swexchange.core.model import Delivery
+from swexchange.core.rulebook import Rulebook
+from swexchange.crashpoint import crashpoint
+from swexchange.errors import Fault
+from swexchange.forwarder import Outstanding, Sent, send_due
+from swexchange.pipeline import Ledger, Report, Sink, process
+
+WAIT = 0.5  # seconds a take waits for its first message: how soon a stop is noticed at rest
+SWEEP = 1.0  # seconds between two passes of the forwarder
+LONGEST_PAUSE = 30.0  # seconds between two attempts while a neighbour is down
+
+
+class Source(Protocol):
+    """Where deliveries come from."""
+
+    def take(self, max_messages: int, max_bytes: int, wait: float) -> Sequence[Delivery]:
+        """The first message within `wait` seconds and what is there with it. Raises BrokerLost."""
+
+    def ack_through(self, tag: int) -> None:
+        """Acknowledge everything taken up to this delivery tag."""
+
+    def close(self) -> None:
+        """End the link; what was not acknowledged is delivered again."""
+
+
+class Outlet(Sink, Protocol):
+    """A sink that has to be closed."""
+
+    def close(self) -> None:
+        """End the link."""
+
+
+class Memory(Ledger, Outstanding, Protocol):
+    """The store as the worker uses it."""
+
+
+class Rules(Protocol):
+    """Where the rules in force come from."""
+
+    def current(self) -> Rulebook:
+        """The rules now; reloads when the file has changed, keeps the old ones when the new are wrong."""
+
+
+class Observer(Protocol):
+    """Who is told what happened: logs, metrics, the service manager."""
+
+    def batch(self, report: Report) -> None:
+        """A batch is done."""
+
+    def swept(self, sent: Sent) -> None:
+        """The forwarder did something."""
+
+    def alive(self) -> None:
+        """The worker made progress, or is at rest and well."""
+
+    def trouble(self, fault: Fault, pause: float) -> None:
+        """A neighbour failed; the worker tries again after a pause in seconds."""
+
+    def recovered(self) -> None:
+        """The first step without trouble after trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The two connections of a worker, made and closed together."""
+
+    source: Source
+    outlet: Outlet
+
+    def close(self) -> None:
+        """Close both, the source first: nothing new comes while the outlet ends."""
+        self.source.close()
+        self.outlet.close()
+
+
+class Worker:
+    """Runs the main path on one thread. `stop` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Links],
+        memory: Memory,
+        rules: Rules,
+        observer: Observer,
+        clock: Callable[[], datetime],
+        *,
+        max_messages: int,
+        max_bytes: int,
+    ) -> None:
+        self._connect, self._memory, self._rules = connect, memory, rules
+        self._observer, self._clock = observer, clock
+        self._max_messages, self._max_bytes = max_messages, max_bytes
+        self._stopping = threading.Event()
+        self._next_sweep = 0.0
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then end."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Work until stopped. Trouble of a neighbour costs links and time, never a message."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._work_on_new_links(failures)
+                failures = 0
+            except Fault as fault:
+                failures = 1 if self._worked else failures + 1
+                pause = _pause(failures)
+                self._observer.trouble(fault, pause)
+                self._stopping.wait(pause)
+
+    def _work_on_new_links(self, failures: int) -> None:
+        self._worked = False
+        links = self._connect()
+        try:
+            while not self._stopping.is_set():
+                self.step(links)
+                if failures and not self._worked:
+                    self._observer.recovered()
+                self._worked = True
+        finally:
+            links.close()
+
+    def step(self, links: Links) -> None:
+        """One pass over whatever is there. Raises BrokerLost or StoreDown; then nothing was acknowledged."""
+        deliveries = links.source.take(self._max_messages, self._max_bytes, WAIT)
+        rules = self._rules.current()
+        if deliveries:
+            crashpoint("taken")
+            report = process(deliveries, rules, self._memory, links.outlet, self._clock)
+            links.source.ack_through(deliveries[-1].tag)
+            crashpoint("acknowledged")
+            self._observer.batch(report)
+        self._sweep(links.outlet)
+        self._observer.alive()
+
+    def _sweep(self, outlet: Outlet) -> None:
+        if time.monotonic() < self._next_sweep:
+            return
+        sent = send_due(self._memory, outlet, self._clock())
+        if sent.matched or sent.fates:
+            self._observer.swept(sent)
+        # Spread, so that several workers do not look at the same moment.
+        self._next_sweep = time.monotonic() + SWEEP * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _pause(failures: int) -> float:
+    """Seconds to wait after this many failures in a row: 0.25, doubling to the longest, with jitter."""
+    return min(LONGEST_PAUSE, 0.25 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
