@@ -1,0 +1,53 @@
+"""Private keys in files: `<key id>.key`, the seed in base64, readable by its owner alone."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from swexchange.core.keys import SigningKey
+from swexchange.errors import ConfigFault
+
+
+def load(key_id: str, folders: Sequence[Path]) -> SigningKey:
+    """The key of this id in the first folder that has it. Raises ConfigFault."""
+    for folder in folders:
+        path = folder / f"{key_id}.key"
+        if path.is_file():
+            return read(path)
+    where = " or ".join(str(folder) for folder in folders)
+    raise ConfigFault(
+        f"no private key {key_id}.key in {where}", do=f"Make one with `swexchange keys new {key_id}`, or set SWX_KEYS"
+    )
+
+
+def read(path: Path) -> SigningKey:
+    """The key in a file; its id is the file's name. Raises ConfigFault."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigFault("others may read this private key", where=str(path), do=f"chmod 600 {path}")
+        seed = base64.b64decode(path.read_text("ascii").strip(), validate=True)
+    except (OSError, binascii.Error, UnicodeDecodeError) as error:
+        raise ConfigFault(f"cannot read the private key: {error}", where=str(path)) from None
+    if len(seed) != 32:
+        raise ConfigFault(f"the seed has {len(seed)} bytes, not 32", where=str(path))
+    return SigningKey.from_seed(path.stem, seed)
+
+
+def new(key_id: str, folder: Path) -> SigningKey:
+    """Make a key and write it; never over an existing one. Raises ConfigFault."""
+    path = folder / f"{key_id}.key"
+    seed = os.urandom(32)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise ConfigFault("this key exists already", where=str(path), do="Choose another id") from None
+    except OSError as error:
+        raise ConfigFault(f"cannot write the key: {error.strerror}", where=str(path)) from None
+    with os.fdopen(descriptor, "w") as file:
+        file.write(base64.b64encode(seed).decode() + "\n")
+    return SigningKey.from_seed(key_id, seed)

@@ -1,0 +1,86 @@
+"""From files to a Rulebook: read, check everything, build; or say all that is wrong, with file and line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+
+from swexchange import yamlfile
+from swexchange.core.rulebook import Limits, Rulebook
+from swexchange.errors import ConfigFault
+from swexchange.rules.parties import read_keys, read_participants, read_platform
+from swexchange.rules.routes import RouteReader
+from swexchange.rules.sheet import Sheet
+from swexchange.rules.types import Schemas, TypeReader
+from swexchange.yamlfile import YamlFile
+
+
+def load(path: Path, schemas: Schemas, key_folders: Sequence[Path] | None) -> Rulebook:
+    """The rules of a file. Raises RulesInvalid with every problem found.
+
+    Without key folders the platform's private key is not needed and not read: for checks.
+    """
+    file = yamlfile.read(path)
+    sheet = Sheet(file, list(_structure(file)))
+    sheet.raise_any()  # what follows relies on the structure
+    keys, participants = read_keys(sheet), read_participants(sheet)
+    reader = TypeReader(sheet, schemas)
+    envelopes = reader.editions(sheet.data["envelope"]["editions"], ("envelope", "editions"))
+    types = reader.types()
+    reader.compile()
+    routes = RouteReader(sheet, participants, types).routes()
+    platform = read_platform(sheet, keys, key_folders)
+    sheet.raise_any()
+    assert platform is not None  # its absence is among the problems
+    return Rulebook(
+        digest=_digest(file, reader),
+        platform=platform,
+        participants=participants,
+        keys=keys,
+        envelopes=envelopes,
+        types=types,
+        routes=routes,
+        match_all=sheet.data["match"] == "all",
+        limits=_limits(sheet),
+    )
+
+
+def _digest(file: YamlFile, reader: TypeReader) -> str:
+    return hashlib.sha256(hashlib.sha256(file.raw).digest() + reader.digest.digest()).hexdigest()
+
+
+def _limits(sheet: Sheet) -> Limits:
+    given = {name: int(value) for name, value in (sheet.data.get("limits") or {}).items()}
+    return Limits(
+        message_bytes=given.get("message_bytes", Limits().message_bytes),
+        findings=given.get("findings", Limits().findings),
+        oldest=timedelta(days=given["oldest_days"]) if "oldest_days" in given else None,
+        ahead=timedelta(hours=given["ahead_hours"]) if "ahead_hours" in given else None,
+    )
+
+
+def json_schema() -> str:
+    """The JSON Schema (draft 7) of routes.yaml, for editors."""
+    return files("swexchange").joinpath("routes.schema.json").read_text("utf-8")
+
+
+@cache
+def _validator() -> jsonschema.Draft7Validator:
+    return jsonschema.Draft7Validator(json.loads(json_schema()))
+
+
+def _structure(file: YamlFile) -> Iterator[ConfigFault]:
+    """What the JSON Schema finds, in the order of the lines."""
+    errors = _validator().iter_errors(file.data)
+    for error in sorted(errors, key=lambda e: file.line(tuple(e.absolute_path))):
+        place = tuple(error.absolute_path)
+        said = ".".join(str(part) for part in place) or "the file"
+        message = error.message if len(error.message) < 200 else error.message[:200] + "..."
+        yield file.fault(f"{said}: {message}", place, "See docs/reference/routes-yaml.md")
