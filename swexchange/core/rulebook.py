@@ -6,6 +6,7 @@ schema and a compiled XPath are held as plain callables.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -163,37 +164,51 @@ class Rulebook:
         object.__setattr__(self, "index", RouteIndex.of(self.routes))
 
 
+_Token = tuple[str, str, bool]
+"""A field, a text, and whether the text is a prefix."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteIndex:
-    """Finds the routes that can match without trying them all: by the values of one exact condition each."""
+    """Finds the routes that can match without trying them all: each stands under one of its conditions."""
 
-    by_value: Mapping[str, Mapping[str, tuple[int, ...]]]  # field -> value -> positions
-    rest: tuple[int, ...]  # positions of routes without an exact condition
+    positions: Mapping[_Token, tuple[int, ...]]
+    lengths: Mapping[str, tuple[int, ...]]  # field -> lengths of the prefixes asked of it
+    rest: tuple[int, ...]  # positions of routes without condition
 
     @classmethod
     def of(cls, routes: tuple[Route, ...]) -> RouteIndex:
-        """Index each route under its condition with the rarest values."""
-        uses: dict[tuple[str, str], int] = {}
-        for route in routes:
-            for pair in ((c.field, v) for c in route.when for v in c.values):
-                uses[pair] = uses.get(pair, 0) + 1
-        by_value: dict[str, dict[str, list[int]]] = {}
+        """Index each route under its condition with the rarest texts."""
+        uses = Counter(token for route in routes for c in route.when for token in _tokens(c))
+        positions: dict[_Token, list[int]] = {}
         rest: list[int] = []
         for position, route in enumerate(routes):
-            exact = [c for c in route.when if c.values and not c.prefixes]
-            if not exact:
+            if not route.when:
                 rest.append(position)
                 continue
-            best = min(exact, key=lambda c: sum(uses[c.field, v] for v in c.values))
-            for value in best.values:
-                by_value.setdefault(best.field, {}).setdefault(value, []).append(position)
-        frozen = {f: {v: tuple(p) for v, p in values.items()} for f, values in by_value.items()}
-        return cls(frozen, tuple(rest))
+            best = min(route.when, key=lambda c: sum(uses[token] for token in _tokens(c)))
+            for token in _tokens(best):
+                positions.setdefault(token, []).append(position)
+        lengths: dict[str, set[int]] = {}
+        for name, text, is_prefix in positions:
+            lengths.setdefault(name, set()).update((len(text),) if is_prefix else ())
+        return cls(
+            {token: tuple(found) for token, found in positions.items()},
+            {name: tuple(sorted(found)) for name, found in lengths.items()},
+            tuple(rest),
+        )
 
     def candidates(self, facts: Mapping[str, frozenset[str]]) -> list[int]:
         """Positions of the routes worth trying, in the order of the file."""
-        positions = set(self.rest)
-        for name, by_value in self.by_value.items():
+        found = set(self.rest)
+        for name, lengths in self.lengths.items():
             for value in facts.get(name, ()):
-                positions.update(by_value.get(value, ()))
-        return sorted(positions)
+                found.update(self.positions.get((name, value, False), ()))
+                for length in lengths:
+                    found.update(self.positions.get((name, value[:length], True), ()))
+        return sorted(found)
+
+
+def _tokens(condition: Condition) -> list[_Token]:
+    exact = [(condition.field, value, False) for value in condition.values]
+    return exact + [(condition.field, prefix, True) for prefix in condition.prefixes]

@@ -13,7 +13,8 @@ from pathlib import Path
 import jsonschema
 
 from swexchange import yamlfile
-from swexchange.core.rulebook import Limits, Rulebook
+from swexchange.core.keys import Key
+from swexchange.core.rulebook import Limits, Participant, Rulebook
 from swexchange.errors import ConfigFault
 from swexchange.rules.parties import read_keys, read_participants, read_platform
 from swexchange.rules.routes import RouteReader
@@ -27,9 +28,7 @@ def load(path: Path, schemas: Schemas, key_folders: Sequence[Path] | None) -> Ru
 
     Without key folders the platform's private key is not needed and not read: for checks.
     """
-    file = yamlfile.read(path)
-    sheet = Sheet(file, list(_structure(file)))
-    sheet.raise_any()  # what follows relies on the structure
+    sheet = _sheet(path)
     keys, participants = read_keys(sheet), read_participants(sheet)
     reader = TypeReader(sheet, schemas)
     envelopes = reader.editions(sheet.data["envelope"]["editions"], ("envelope", "editions"))
@@ -40,7 +39,7 @@ def load(path: Path, schemas: Schemas, key_folders: Sequence[Path] | None) -> Ru
     sheet.raise_any()
     assert platform is not None  # its absence is among the problems
     return Rulebook(
-        digest=_digest(file, reader),
+        digest=_digest(sheet.file, reader),
         platform=platform,
         participants=participants,
         keys=keys,
@@ -50,6 +49,21 @@ def load(path: Path, schemas: Schemas, key_folders: Sequence[Path] | None) -> Ru
         match_all=sheet.data["match"] == "all",
         limits=_limits(sheet),
     )
+
+
+def load_parties(path: Path) -> tuple[dict[str, Participant], dict[str, Key]]:
+    """Participants and public keys alone, without schemas: quick. Raises RulesInvalid."""
+    sheet = _sheet(path)
+    parties = read_participants(sheet), read_keys(sheet)
+    sheet.raise_any()
+    return parties
+
+
+def _sheet(path: Path) -> Sheet:
+    file = yamlfile.read(path)
+    sheet = Sheet(file, list(_structure(file)))
+    sheet.raise_any()  # all that follows relies on the structure
+    return sheet
 
 
 def _digest(file: YamlFile, reader: TypeReader) -> str:

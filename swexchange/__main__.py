@@ -1,0 +1,5 @@
+"""`python -m swexchange` is the `swexchange` command."""
+
+from swexchange.cli import main
+
+main()

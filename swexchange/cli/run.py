@@ -1,0 +1,154 @@
+"""`swexchange run`: the daemon. One worker runs in this process; several run as children of it."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import click
+import structlog
+
+from swexchange.broker import Intake, Outlet
+from swexchange.broker.topology import INTAKE
+from swexchange.cli import exits
+from swexchange.cli.root import cli
+from swexchange.cli.wiring import load_rules, server
+from swexchange.explain import Explainer
+from swexchange.observe import Metrics, Observer, configure_logs, utc_now
+from swexchange.rules.reload import RulesFile
+from swexchange.settings import Settings
+from swexchange.store import open_ledger
+from swexchange.worker import Links, Worker
+
+
+@cli.command()
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that share the work."
+)
+@click.option("--number", default=0, hidden=True, help="Which of several workers this is.")
+@click.pass_obj
+def run(settings: Settings, workers: int, number: int) -> None:
+    """Take messages until SIGTERM or Ctrl-C: the batch in hand is finished first.
+
+    SIGHUP reads routes.yaml, schemas and keys again; a changed routes.yaml is noticed without it.
+    The database must be at the current version (`swexchange db upgrade`) and the topology must
+    exist (`swexchange topology apply`).
+
+    \b
+    Examples:
+      swexchange run
+      swexchange run --workers 2
+    """
+    configure_logs(settings.log, settings.log_level)
+    if workers == 1:
+        _work(settings, number)
+    else:
+        raise SystemExit(_supervise(workers))
+
+
+def _work(settings: Settings, number: int) -> None:
+    metrics = Metrics()
+    observer = Observer(metrics)
+    with closing(Explainer()) as explainer, open_ledger(settings.database_url) as ledger:
+        rules_file = RulesFile(
+            Path(settings.routes),
+            lambda: load_rules(settings, explainer),
+            observer.reloaded,
+            observer.not_reloaded,
+            time.monotonic,
+        )
+        worker = Worker(
+            lambda: _connect(settings),
+            ledger,
+            rules_file,
+            observer,
+            utc_now,
+            max_messages=settings.batch,
+            max_bytes=settings.batch_bytes,
+        )
+
+        def stop() -> None:
+            observer.stopping()
+            worker.stop()
+
+        _on_signals(stop=stop, reload=rules_file.expire)
+        if settings.metrics_port:
+            metrics.serve(settings.metrics_port + number)
+        _settle_memory()
+        observer.started(rules_file.current(), number)
+        worker.run()
+
+
+def _connect(settings: Settings) -> Links:
+    broker = server(settings)
+    outlet = Outlet(broker, settings.confirm_seconds)
+    try:
+        return Links(Intake(broker, INTAKE, prefetch=2 * settings.batch), outlet)
+    except BaseException:
+        outlet.close()
+        raise
+
+
+def _on_signals(stop: Callable[[], object], reload: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+    signal.signal(signal.SIGHUP, lambda *_: reload())
+
+
+def _settle_memory() -> None:
+    """What lives as long as the process is not searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def _supervise(workers: int) -> int:
+    """Run workers as children: pass signals on, replace one that dies, end when asked to."""
+    log = structlog.get_logger()
+    children: dict[int, subprocess.Popen[bytes]] = {n: _start(n) for n in range(workers)}
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+        _pass_on(children, signal.SIGTERM)
+
+    _on_signals(stop=stop, reload=lambda: _pass_on(children, signal.SIGHUP))
+    started = dict.fromkeys(children, time.monotonic())
+    while children:
+        time.sleep(0.2)
+        for number, child in list(children.items()):
+            if child.poll() is None:
+                continue
+            del children[number]
+            if stopping:
+                continue
+            if child.returncode == exits.USAGE:  # a wrong setting or file: starting again cannot help
+                stop()
+                return exits.USAGE
+            log.error("worker died, starting another", worker=number, exit=child.returncode)
+            time.sleep(1.0 if time.monotonic() - started[number] < 5 else 0.0)
+            children[number], started[number] = _start(number), time.monotonic()
+    return exits.DONE
+
+
+def _start(number: int) -> subprocess.Popen[bytes]:
+    arguments = [a for i, a in enumerate(sys.argv[1:]) if not _is_workers(i)]
+    return subprocess.Popen([sys.executable, "-m", "swexchange", *arguments, "--number", str(number)])  # noqa: S603
+
+
+def _is_workers(i: int) -> bool:
+    argument, before = sys.argv[1 + i], sys.argv[i]
+    return argument.startswith("--workers") or before == "--workers"
+
+
+def _pass_on(children: dict[int, subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for child in children.values():
+        if child.poll() is None:
+            child.send_signal(number)

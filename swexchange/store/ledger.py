@@ -1,0 +1,243 @@
+"""The ledger: one durable transaction a batch, and what is still owed afterwards.
+
+Implements pipeline.Ledger; `owed.py` adds forwarder.Outstanding. Reading for people is `archive.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, func, insert, select, update
+
+from swexchange.core.model import (
+    BusinessKey,
+    Candidate,
+    Copy,
+    Entry,
+    Event,
+    Fate,
+    Happening,
+    Kind,
+    Outcome,
+    Recorded,
+)
+from swexchange.store import rows, tables
+from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, where
+from swexchange.store.tables import batch, business_key, copy, event, exchange
+
+POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
+MOST_CANDIDATES = 200  # exchanges considered for one business key
+FIRST_PAUSE, LONGEST_PAUSE = 10_000_000, 600_000_000  # microseconds between two attempts for a copy
+
+EVENT_OF_FATE = {Fate.RETURNED: Event.RETURNED, Fate.REFUSED: Event.REFUSED, Fate.UNKNOWN: Event.UNCONFIRMED}
+
+
+class Book:
+    """One open transaction: see pipeline.Book."""
+
+    def __init__(self, connection: Connection, number: int, now: datetime, rules_digest: str) -> None:
+        self.batch, self._connection = number, connection
+        self._now, self._rules_digest = rows.microseconds(now), rules_digest
+        self._next = number * POSITIONS
+
+    def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
+        """The recorded decisions among these identities."""
+        wanted = _recorded_columns.where(exchange.c.identity.in_(list(identities)))
+        found = self._connection.execute(wanted).mappings().all()
+        return {row["identity"]: self._recorded(row) for row in found}
+
+    def _recorded(self, row: rows.Row) -> Recorded:
+        copies = self._connection.execute(_copies_columns.where(exchange.c.seq == row["seq"])).mappings().all()
+        receipts = (rows.copy_of(c) for c in copies if c["kind"] == Kind.RECEIPT)
+        unsent = (c for c in copies if c["kind"] != Kind.RECEIPT and not _is_sent(c))
+        return Recorded(
+            exchange_id=row["exchange_id"],
+            digest=bytes(row["digest"]),
+            outcome=Outcome(row["outcome"]),
+            code=row["code"],
+            receipt=next(receipts, None),
+            unsent=tuple(rows.copy_of(c) for c in unsent),
+        )
+
+    def candidates(self, keys: Collection[BusinessKey]) -> Mapping[BusinessKey, Sequence[Candidate]]:
+        """Accepted exchanges that carry these keys, oldest first, at most 200 a key."""
+        return {key: self._candidates(key) for key in keys}
+
+    def _candidates(self, key: BusinessKey) -> list[Candidate]:
+        carries = exchange.c.seq == business_key.c.seq
+        wanted = and_(business_key.c.value == key.value, business_key.c.name == key.name, carries)
+        if key.name == "MessageId":  # an answer may name the envelope's id instead of a business key
+            wanted = exchange.c.message_id == key.value
+        query = select(*_candidate_columns).where(wanted, exchange.c.outcome == Outcome.ACCEPTED)
+        found = self._connection.execute(query.order_by(exchange.c.seq).limit(MOST_CANDIDATES)).mappings().all()
+        recipients = self._recipients([row["seq"] for row in found])
+        return [
+            Candidate(
+                exchange_id=row["exchange_id"],
+                sender=row["sender"],
+                message_id=row["message_id"],
+                delivered_to=frozenset(recipients.get(row["seq"], ())),
+                asker=rows.parent_of(row),
+            )
+            for row in found
+        ]
+
+    def _recipients(self, seqs: Sequence[int]) -> Mapping[int, list[str]]:
+        query = select(copy.c.seq, copy.c.recipient).where(copy.c.seq.in_(seqs), copy.c.kind == Kind.MESSAGE)
+        found: dict[int, list[str]] = {}
+        for seq, recipient in self._connection.execute(query) if seqs else ():
+            found.setdefault(seq, []).append(recipient)
+        return found
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Add decisions with their bytes, keys and copies, in this order."""
+        if not entries:
+            return
+        if self._next == self.batch * POSITIONS:
+            opened = {"id": self.batch, "rules_digest": self._rules_digest, "committed_at": self._now}
+            self._connection.execute(insert(batch), opened)
+        numbered = [(entry, self._next + i) for i, entry in enumerate(entries)]
+        self._next += len(entries)
+        self._add(exchange, [rows.exchange_row(entry, seq, self.batch) for entry, seq in numbered])
+        self._add(copy, [row for entry, seq in numbered for row in rows.copy_rows(entry.decision, seq)])
+        # In order of the index, so that neighbours are written together.
+        self._add(business_key, sorted(row for entry, seq in numbered for row in rows.key_rows(entry.decision, seq)))
+
+    def _add(self, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
+        if values:
+            (_add_many if is_sqlite(self._connection) else _copy_in)(self._connection, table, values)
+
+    def note(self, happenings: Iterable[Happening]) -> None:
+        """Add events to audit trails."""
+        note(self._connection, happenings, self._now)
+
+
+def note(connection: Connection, happenings: Iterable[Happening], now: int) -> None:
+    """Add events at a time in microseconds."""
+    values = [{"exchange_id": h.exchange_id, "at": now, "event": str(h.event), "detail": h.detail} for h in happenings]
+    if values:
+        connection.execute(insert(event), values)
+
+
+_recorded_columns = select(
+    exchange.c.seq, exchange.c.identity, exchange.c.exchange_id, exchange.c.digest, exchange.c.outcome, exchange.c.code
+)
+_copies_columns = (
+    select(
+        *(copy.c[name] for name in ("seq", "n", "kind", "recipient", "state", "tries")),
+        copy.c.body.label("receipt"),
+        *(exchange.c[name] for name in ("exchange_id", "sender", "message_id", "type", "digest", "body")),
+        exchange.c.parent_message_id,
+        batch.c.settled_at,
+    )
+    .join_from(copy, exchange, copy.c.seq == exchange.c.seq)
+    .join(batch, batch.c.id == exchange.c.batch_id)
+)
+_candidate_columns = tuple(
+    exchange.c[name]
+    for name in (
+        "seq",
+        "exchange_id",
+        "sender",
+        "message_id",
+        "parent_exchange_id",
+        "parent_sender",
+        "parent_message_id",
+    )
+)
+
+
+def copies_query() -> Any:
+    """A select of everything that rows.copy_of needs."""
+    return _copies_columns
+
+
+def _is_sent(row: rows.Row) -> bool:
+    return row["state"] == "sent" or (row["state"] is None and row["settled_at"] is not None)
+
+
+def _add_many(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
+    marks = ",".join("?" * len(table.columns))
+    statement = f"INSERT INTO {table.name} VALUES ({marks})"  # noqa: S608 - a name of ours
+    connection.exec_driver_sql(statement, list(values))
+
+
+def _copy_in(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
+    """PostgreSQL's COPY: one statement for all rows, the cheapest way in on both sides."""
+    names = ",".join(column.name for column in table.columns)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)") as pipe:
+        pipe.set_types([_PG_TYPES[str(column.type)] for column in table.columns])
+        for row in values:
+            pipe.write_row(row)
+
+
+_PG_TYPES = {"BIGINT": "int8", "INTEGER": "int8", "SMALLINT": "int2", "TEXT": "text", "BLOB": "bytea", "BYTEA": "bytea"}
+
+
+class Ledger:
+    """A database as pipeline.Ledger; for one thread. Close it."""
+
+    def __init__(self, url: str) -> None:
+        parsed = parse_url(url)
+        self._where = where(parsed)
+        self._engine = make_engine(parsed)
+        self._lazy = make_engine(parsed, durable=False)
+        self._reader = make_engine(parsed, read_only=True)
+
+    def close(self) -> None:
+        """End all connections."""
+        for engine in (self._engine, self._lazy, self._reader):
+            engine.dispose()
+
+    @contextmanager
+    def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:
+        """Open a transaction that no other writer of these identities overlaps; see pipeline.Ledger."""
+        with faults(self._where), self._engine.begin() as connection:
+            if is_sqlite(connection):  # BEGIN IMMEDIATE: there is no other writer at all
+                number = connection.execute(_next_number).scalar_one()
+            else:
+                connection.execute(_lock, {"hashes": sorted(_hash(identity) for identity in identities)})
+                number = connection.execute(_draw_number).scalar_one()
+            yield Book(connection, number, now, rules_digest)
+
+    def settle(self, batch_number: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        """Note that a batch was published, but for the copies that failed; see pipeline.Ledger."""
+        at = rows.microseconds(now)
+        with faults(self._where), self._lazy.begin() as connection:
+            done = update(batch).where(batch.c.id == batch_number, batch.c.settled_at.is_(None))
+            connection.execute(done.values(settled_at=at))
+            mark_all(connection, failed, at)
+
+    def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        """Note the fates of copies that were sent again; see pipeline.Ledger."""
+        with faults(self._where), self._lazy.begin() as connection:
+            mark_all(connection, fates, rows.microseconds(now))
+
+
+def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int) -> None:
+    """Set the state of each copy by its fate, and note what went wrong."""
+    for sent, fate in fates:
+        seq = select(exchange.c.seq).where(exchange.c.exchange_id == sent.exchange_id).scalar_subquery()
+        this = and_(copy.c.seq == seq, copy.c.kind == str(sent.kind), copy.c.recipient == sent.to)
+        if fate is Fate.CONFIRMED:
+            connection.execute(update(copy).where(this).values(state="sent", sent_at=at, due_at=None))
+            continue
+        tries = connection.execute(select(copy.c.tries).where(this)).scalar_one_or_none() or 0
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
+        connection.execute(update(copy).where(this).values(state="due", due_at=at + pause, tries=min(tries + 1, 1000)))
+    failed = [Happening(c.exchange_id, EVENT_OF_FATE[f], c.to) for c, f in fates if f is not Fate.CONFIRMED]
+    note(connection, failed, at)
+
+
+_next_number = select(func.coalesce(func.max(batch.c.id), 0) + 1)
+_draw_number = select(tables.batch_number.next_value())
+_lock = select(func.pg_advisory_xact_lock(func.unnest(tables.hashes)))
+
+
+def _hash(identity: str) -> int:
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], signed=True)

@@ -1,0 +1,1 @@
+"""One module a version of the database, never changed once released."""

@@ -1,0 +1,116 @@
+"""What is still owed: copies to send again, answers that wait for a parent. Implements forwarder.Outstanding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, func, insert, select, tuple_, update
+
+from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
+from swexchange.store import rows
+from swexchange.store.engine import faults, is_sqlite
+from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query
+from swexchange.store.tables import batch, copy, exchange
+
+SECOND = 1_000_000
+DOUBTFUL_AFTER = 60 * SECOND  # a batch not settled by then was left behind by a crash
+CLAIM = 60 * SECOND  # a claimed copy is not due again before
+LONGEST_WAIT = 60 * SECOND  # between two tries to match an answer
+
+
+class MatchBook(Book):
+    """A transaction in which answers find their parents."""
+
+    def match(self, answer: Decision, parent: Parent, sent: Copy) -> None:
+        """A waiting answer is accepted: its parent, its copy (due at once), an event."""
+        this = exchange.c.exchange_id == answer.exchange_id
+        accepted = {
+            "outcome": str(Outcome.ACCEPTED),
+            "parent_exchange_id": parent.exchange_id,
+            "parent_sender": parent.sender,
+            "parent_message_id": parent.message_id,
+            "next_try": None,
+        }
+        self._connection.execute(update(exchange).where(this).values(accepted))
+        seq = self._connection.execute(select(exchange.c.seq).where(this)).scalar_one()
+        last = select(func.max(copy.c.n)).where(copy.c.seq == seq)
+        row = {
+            "seq": seq,
+            "n": (self._connection.execute(last).scalar_one_or_none() or 0) + 1,
+            "kind": str(sent.kind),
+            "recipient": sent.to,
+            "state": "due",
+            "due_at": self._now,
+        }
+        self._connection.execute(insert(copy), row)
+        self.note([Happening(answer.exchange_id, Event.MATCHED, parent.exchange_id)])
+
+
+class FullLedger(Ledger):
+    """The whole store of a worker: pipeline.Ledger and forwarder.Outstanding."""
+
+    @contextmanager
+    def matching(self, now: datetime) -> Iterator[MatchBook]:
+        """Open a write transaction for `match`."""
+        with faults(self._where), self._engine.begin() as connection:
+            yield MatchBook(connection, 0, now, "")
+
+    def due(self, now: datetime, limit: int) -> Sequence[Copy]:
+        """Claim copies to send again; see forwarder.Outstanding."""
+        at = rows.microseconds(now)
+        with faults(self._where):
+            if not self._anything(_doubtful(at).limit(1), _due(at).limit(1)):
+                return ()
+            with self._lazy.begin() as connection:
+                _doubt(connection, at)
+                claimed = connection.execute(_skipping(connection, _due(at).limit(limit))).all()
+                keys = tuple_(copy.c.seq, copy.c.n).in_([tuple(row) for row in claimed])
+                connection.execute(update(copy).where(keys).values(due_at=at + CLAIM))
+                found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)) if claimed else ()
+                return [rows.copy_of(row._mapping) for row in found]
+
+    def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
+        """Claim answers that wait for a parent; see forwarder.Outstanding."""
+        at = rows.microseconds(now)
+        due = and_(exchange.c.outcome == Outcome.WAITING, exchange.c.next_try <= at)
+        query = select(exchange).where(due).order_by(exchange.c.next_try).limit(limit)
+        with faults(self._where):
+            if not self._anything(select(exchange.c.seq).where(due).limit(1)):
+                return ()
+            with self._lazy.begin() as connection:
+                found = connection.execute(_skipping(connection, query)).mappings().all()
+                for row in found:
+                    tries = row["tries"] or 0
+                    pause = min(LONGEST_WAIT, SECOND * 2 ** min(tries, 10))
+                    again = {"tries": min(tries + 1, 1000), "next_try": at + pause}
+                    connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
+                return [rows.decision_of(row, "") for row in found]
+
+    def _anything(self, *queries: object) -> bool:
+        """A look without the writers' lock: there is nearly never anything."""
+        with self._reader.begin() as connection:
+            return any(connection.execute(query).first() is not None for query in queries)  # type: ignore[call-overload]
+
+
+def _doubtful(at: int) -> object:
+    return select(batch.c.id).where(batch.c.settled_at.is_(None), batch.c.committed_at <= at - DOUBTFUL_AFTER)
+
+
+def _due(at: int) -> object:
+    return select(copy.c.seq, copy.c.n).where(copy.c.state == "due", copy.c.due_at <= at).order_by(copy.c.due_at)
+
+
+def _skipping(connection: Connection, query: object) -> object:
+    """Rows that another worker is claiming at this moment are left to it."""
+    return query if is_sqlite(connection) else query.with_for_update(skip_locked=True)  # type: ignore[attr-defined]
+
+
+def _doubt(connection: Connection, at: int) -> None:
+    """Batches that nobody settled: every copy of theirs is due, one by one, from now on."""
+    for (number,) in connection.execute(_doubtful(at).limit(100)).all():  # type: ignore[attr-defined]
+        first = number * POSITIONS
+        of_batch = and_(copy.c.seq >= first, copy.c.seq < first + POSITIONS, copy.c.state.is_(None))
+        connection.execute(update(copy).where(of_batch).values(state="due", due_at=at, tries=0))
+        connection.execute(update(batch).where(batch.c.id == number).values(settled_at=at))

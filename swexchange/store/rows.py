@@ -1,0 +1,144 @@
+"""Decisions as rows, and rows as decisions again. Knows no database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from swexchange.core.identity import copy_id
+from swexchange.core.model import (
+    BusinessKey,
+    Copy,
+    Decision,
+    Entry,
+    Finding,
+    Head,
+    Kind,
+    Outcome,
+    Parent,
+    ReceiverResult,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+Row = Mapping[str, Any]
+
+
+def microseconds(at: datetime) -> int:
+    """A time as the tables hold it."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(stored: int) -> datetime:
+    """A stored time as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=stored)
+
+
+def exchange_row(entry: Entry, seq: int, batch: int) -> tuple[Any, ...]:
+    """A row of `exchange`, in the order of its columns."""
+    decision, parent = entry.decision, entry.parent
+    waits = decision.outcome is Outcome.WAITING
+    received = microseconds(decision.received_at)
+    return (
+        seq,
+        batch,
+        decision.exchange_id,
+        entry.identity,
+        received,
+        decision.submitter,
+        decision.sender,
+        decision.message_id,
+        decision.type,
+        str(decision.outcome),
+        decision.code,
+        decision.digest,
+        decision.key_id,
+        decision.envelope_edition,
+        decision.edition,
+        decision.route,
+        _detail(decision),
+        parent.exchange_id if parent else None,
+        parent.sender if parent else None,
+        parent.message_id if parent else None,
+        0 if waits else None,
+        received if waits else None,
+        decision.body,
+    )
+
+
+def _detail(decision: Decision) -> str:
+    """What is read but never searched, as JSON; empty parts are left out."""
+    detail: dict[str, Any] = {}
+    if decision.head:
+        detail["head"] = astuple(decision.head)
+    for name, values in (("findings", decision.findings), ("results", decision.results), ("answers", decision.answers)):
+        if values:
+            detail[name] = [astuple(value) for value in values]
+    return _encode(detail)
+
+
+def copy_rows(decision: Decision, seq: int) -> Iterator[tuple[Any, ...]]:
+    """Rows of `copy`, in the order of its columns; a message's body is its exchange's."""
+    for n, copy in enumerate(decision.copies):
+        body = copy.body if copy.kind is Kind.RECEIPT else None
+        yield seq, n, str(copy.kind), copy.to, body, None, None, None, None
+
+
+def key_rows(decision: Decision, seq: int) -> Iterator[tuple[str, str, int]]:
+    """Rows of `business_key`, in the order of its columns."""
+    for key in decision.keys:
+        yield key.value, key.name, seq
+
+
+def decision_of(row: Row, rules_digest: str, keys: tuple[BusinessKey, ...] = ()) -> Decision:
+    """The decision of an `exchange` row, without its copies."""
+    detail = json.loads(row["detail"])
+    head = detail.get("head")
+    return Decision(
+        exchange_id=row["exchange_id"],
+        received_at=moment(row["received_at"]),
+        submitter=row["submitter"],
+        body=bytes(row["body"]),
+        digest=bytes(row["digest"]),
+        rules_digest=rules_digest,
+        outcome=Outcome(row["outcome"]),
+        sender=row["sender"],
+        message_id=row["message_id"],
+        head=Head(head[0], head[1], tuple(head[2]), head[3], head[4]) if head else None,
+        type=row["type"],
+        key_id=row["key_id"],
+        envelope_edition=row["envelope_edition"],
+        edition=row["edition"],
+        route=row["route"],
+        findings=tuple(Finding(*values) for values in detail.get("findings", ())),
+        results=tuple(ReceiverResult(*values) for values in detail.get("results", ())),
+        keys=keys,
+        answers=tuple(BusinessKey(*values) for values in detail.get("answers", ())),
+    )
+
+
+def copy_of(row: Row) -> Copy:
+    """A copy from a row that joins `copy` (its body as `receipt`) with its `exchange`."""
+    kind = Kind(row["kind"])
+    is_receipt = kind is Kind.RECEIPT
+    answered = None if is_receipt else row["parent_message_id"]
+    return Copy(
+        id=copy_id(row["sender"], row["message_id"], bytes(row["digest"]), kind, row["recipient"]),
+        kind=kind,
+        to=row["recipient"],
+        type="DxpRep" if is_receipt else row["type"],
+        correlation_id=answered if answered is not None else row["message_id"],
+        exchange_id=row["exchange_id"],
+        body=bytes(row["receipt"] if is_receipt else row["body"]),
+    )
+
+
+def parent_of(row: Row) -> Parent | None:
+    """Whom an exchange answered; None where it answers nobody."""
+    if row["parent_exchange_id"] is None:
+        return None
+    return Parent(row["parent_exchange_id"], row["parent_sender"], row["parent_message_id"])

@@ -1,0 +1,126 @@
+"""The tables. Few rows a message, and rows that are only added: docs/reference/audit.md explains each.
+
+Times are microseconds since 1970 in UTC; digests are 32 bytes. Texts never hold a NUL: XML
+cannot, and what comes from AMQP properties is cleaned before.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Sequence,
+    SmallInteger,
+    Table,
+    Text,
+    bindparam,
+    text,
+)
+
+metadata = MetaData()
+batch_number = Sequence("batch_number", metadata=metadata)  # PostgreSQL's; SQLite counts on
+hashes = bindparam("hashes", type_=ARRAY(BigInteger))
+
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be INTEGER
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("rules_digest", Text, nullable=False),
+    Column("committed_at", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),  # every copy is confirmed, but for those that say otherwise
+)
+Index(
+    "batch_unsettled",
+    batch.c.committed_at,
+    sqlite_where=text("settled_at IS NULL"),
+    postgresql_where=text("settled_at IS NULL"),
+)
+
+exchange = Table(
+    "exchange",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),  # batch id * 65536 + position in the batch
+    Column("batch_id", BigInteger, nullable=False),
+    Column("exchange_id", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("submitter", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("envelope_edition", Text, nullable=False),
+    Column("edition", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON: head, findings, results, answers
+    Column("parent_exchange_id", Text),
+    Column("parent_sender", Text),
+    Column("parent_message_id", Text),
+    Column("tries", SmallInteger),  # of a waiting answer
+    Column("next_try", BigInteger),
+    Column("body", LargeBinary, nullable=False),  # the exact bytes; last, so that the rest is read without it
+)
+Index("exchange_identity", exchange.c.identity, unique=True)
+Index("exchange_listing", exchange.c.exchange_id, exchange.c.type)  # ids sort by time
+Index("exchange_sender", exchange.c.sender, exchange.c.exchange_id)
+Index("exchange_message", exchange.c.message_id)
+Index(
+    "exchange_refused",
+    exchange.c.code,
+    exchange.c.exchange_id,
+    sqlite_where=text("outcome <> 'accepted'"),
+    postgresql_where=text("outcome <> 'accepted'"),
+)
+Index(
+    "exchange_waiting",
+    exchange.c.next_try,
+    sqlite_where=text("outcome = 'waiting'"),
+    postgresql_where=text("outcome = 'waiting'"),
+)
+
+copy = Table(
+    "copy",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("n", SmallInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("body", LargeBinary),  # of a receipt; a message's is its exchange's
+    Column("state", Text),  # NULL: as its batch says; 'sent'; 'due'
+    Column("due_at", BigInteger),
+    Column("sent_at", BigInteger),
+    Column("tries", SmallInteger),
+    sqlite_with_rowid=False,
+)
+Index("copy_due", copy.c.due_at, sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'"))
+
+business_key = Table(
+    "business_key",
+    metadata,
+    # The value first and as it is: serial numbers stay side by side in the index.
+    Column("value", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("exchange_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+Index("event_exchange", event.c.exchange_id)
