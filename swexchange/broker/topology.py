@@ -1,0 +1,163 @@
+"""What must exist in RabbitMQ, as a value: names, queues, bindings, users' permissions.
+
+Each participant X publishes to the exchange `swx.outbox.X` and reads the queues `swx.inbox.X`
+(messages and answers) and `swx.receipts.X` (the platform's receipts); permissions hold
+participants apart. Pure: `admin` declares and checks it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from swexchange.core.model import Kind
+
+INTAKE = "swx.intake"
+DAEMON = "swexchange"  # the daemon's RabbitMQ user
+NOTHING = "^$"  # a permission that matches no name
+Arguments = Mapping[str, str | int]
+
+_OUTBOX = "swx.outbox."
+_QUEUES = {Kind.MESSAGE: "swx.inbox.", Kind.RECEIPT: "swx.receipts."}
+
+
+def outbox(participant: str) -> str:
+    """The exchange a participant publishes to."""
+    return _OUTBOX + participant
+
+
+def queue(kind: Kind, participant: str) -> str:
+    """The queue a copy of this kind goes to."""
+    return _QUEUES[kind] + participant
+
+
+def inbox(participant: str) -> str:
+    """The queue a participant reads messages and answers from."""
+    return queue(Kind.MESSAGE, participant)
+
+
+def receipts(participant: str) -> str:
+    """The queue a participant reads the platform's receipts from."""
+    return queue(Kind.RECEIPT, participant)
+
+
+def submitter(exchange: str) -> str:
+    """Whose outbox an exchange is; '' for any other."""
+    return exchange[len(_OUTBOX) :] if exchange.startswith(_OUTBOX) else ""
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The first two numbers of a RabbitMQ version: (3, 10)."""
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+
+
+def queue_arguments(version: str) -> Arguments:
+    """How every queue is declared on a server of this version.
+
+    From 4.0 a quorum queue drops a message after 20 deliveries unless told otherwise.
+    """
+    arguments: dict[str, str | int] = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+    if release(version) >= (4, 0):
+        arguments["x-delivery-limit"] = -1
+    return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a RabbitMQ user may do: regular expressions over names."""
+
+    user: str
+    configure: str
+    write: str
+    read: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All that must exist for these participants."""
+
+    participants: tuple[str, ...]
+
+    def exchanges(self) -> tuple[str, ...]:
+        """Durable fanout exchanges."""
+        return tuple(outbox(p) for p in self.participants)
+
+    def queues(self) -> tuple[str, ...]:
+        """Durable quorum queues."""
+        own = (queue(kind, p) for p in self.participants for kind in Kind)
+        return (INTAKE, *own)
+
+    def bindings(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of exchange and queue."""
+        return tuple((exchange, INTAKE) for exchange in self.exchanges())
+
+    def permissions(self) -> tuple[Permission, ...]:
+        """The daemon's and each participant's; a participant's user name is its id."""
+        daemon = Permission(DAEMON, NOTHING, r"^amq\.default$", rf"^{re.escape(INTAKE)}$")
+        return (daemon, *(_permission(p) for p in self.participants))
+
+
+def _permission(participant: str) -> Permission:
+    name = re.escape(participant)
+    return Permission(participant, NOTHING, rf"^swx\.outbox\.{name}$", rf"^swx\.(inbox|receipts)\.{name}$")
+
+
+def definitions(
+    topology: Topology, version: str, vhost: str = "/", password_hashes: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The topology as a RabbitMQ definitions file for a server of this version.
+
+    Users without a hash (see `password_hash`) cannot log in with a password until they get one.
+    """
+    hashes = password_hashes or {}
+    place = {"vhost": vhost, "durable": True, "auto_delete": False}
+    return {
+        "vhosts": [{"name": vhost}],
+        "users": [_user(p.user, hashes.get(p.user, "")) for p in topology.permissions()],
+        "permissions": [
+            {"user": p.user, "vhost": vhost, "configure": p.configure, "write": p.write, "read": p.read}
+            for p in topology.permissions()
+        ],
+        "exchanges": [
+            {"name": name, **place, "type": "fanout", "internal": False, "arguments": {}}
+            for name in topology.exchanges()
+        ],
+        "queues": [{"name": name, **place, "arguments": dict(queue_arguments(version))} for name in topology.queues()],
+        "bindings": [
+            {"source": exchange, "vhost": vhost, "destination": name, "destination_type": "queue"}
+            | {"routing_key": "", "arguments": {}}
+            for exchange, name in topology.bindings()
+        ],
+    }
+
+
+def _user(name: str, password_hash: str) -> dict[str, Any]:
+    algorithm = "rabbit_password_hashing_sha256"
+    return {"name": name, "password_hash": password_hash, "hashing_algorithm": algorithm, "tags": []}
+
+
+def password_hash(password: str, salt: bytes) -> str:
+    """A password as RabbitMQ keeps it; `salt` is 4 random bytes."""
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def commands(topology: Topology, version: str, vhost: str = "/") -> Iterator[str]:
+    """The same as shell commands; rabbitmqadmin needs the management plugin."""
+    at = ["rabbitmqadmin", f"--vhost={vhost}", "declare"]
+    arguments = json.dumps(queue_arguments(version))
+    for name in topology.exchanges():
+        yield shlex.join([*at, "exchange", f"name={name}", "type=fanout", "durable=true"])
+    for name in topology.queues():
+        yield shlex.join([*at, "queue", f"name={name}", "durable=true", f"arguments={arguments}"])
+    for exchange, name in topology.bindings():
+        yield shlex.join([*at, "binding", f"source={exchange}", f"destination={name}"])
+    for p in topology.permissions():
+        yield shlex.join(["rabbitmqctl", "add_user", p.user]) + "  # asks for the password"
+        rights = (p.configure, p.write, p.read)
+        yield shlex.join(["rabbitmqctl", "set_permissions", "-p", vhost, p.user, *rights])
