@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,21 +27,49 @@ from swexchange.plain import plain
 
 def configure_logs(style: str, level: str) -> None:
     """Logs to stderr: `console` for people, `json` (one object a line) for machines."""
-    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    # JSON escapes what is not ASCII, so no character of a message can play tricks there.
+    safe: list[Any] = [structlog.processors.JSONRenderer()]
     if style != "json":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        safe = [_clean, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _clean,
-            renderer,
+            *safe,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _LINES,
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines:
+    """A logger to stderr whose lines wait for `flush_logs`: one write a batch, not one a message."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def msg(self, line: str) -> None:
+        """Keep a line."""
+        self._lines.append(line + "\n")
+
+    debug = info = warning = error = msg
+
+    def flush(self) -> None:
+        """Write what was kept. A closed or full stderr must not stop the traffic."""
+        lines, self._lines = self._lines, []
+        with suppress(OSError, ValueError):
+            sys.stderr.write("".join(lines))
+            sys.stderr.flush()
+
+
+_LINES = _Lines()
+
+
+def flush_logs() -> None:
+    """Write the log lines that wait."""
+    _LINES.flush()
 
 
 def _clean(_: Any, __: str, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,11 +134,18 @@ class Observer:
             types=len(rules.types),
         )
         self._manager.notify("READY=1")
+        flush_logs()
+
+    def spent(self, megabytes: int) -> None:
+        """The process has grown over its limit and starts afresh."""
+        self._log.warning("memory over the limit, starting afresh", megabytes=megabytes)
+        flush_logs()
 
     def stopping(self) -> None:
         """A stop was asked for; the batch in hand is finished first."""
         self._manager.notify("STOPPING=1")
         self._log.info("stopping")
+        flush_logs()
 
     def batch(self, report: Report) -> None:
         """A batch is done."""
@@ -125,6 +161,7 @@ class Observer:
         self._metrics.last.set_to_current_time()
         for step, seconds in report.seconds.items():
             self._metrics.step.labels(step).observe(seconds)
+        flush_logs()
 
     def _decided(self, decision: Decision) -> None:
         self._metrics.decided.labels(decision.outcome, decision.code).inc()
@@ -150,6 +187,7 @@ class Observer:
             self._log.info("matched", exchange=decision.exchange_id, type=decision.type, to=decision.copies[0].to)
         for copy, fate in sent.fates:
             self._log.info("sent again", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
+        flush_logs()
 
     def alive(self) -> None:
         """The worker made progress, or is at rest and well: feeds the watchdog."""
@@ -160,22 +198,26 @@ class Observer:
         self._metrics.faults.labels(type(fault).__name__).inc()
         self._log.error("trouble", what=fault.what, where=fault.where, do=fault.do, again_in_s=round(pause, 1))
         self._manager.notify(f"STATUS={plain(fault.what)}")
+        flush_logs()
 
     def recovered(self) -> None:
         """The first step without trouble after trouble."""
         self._log.info("recovered")
         self._manager.notify("STATUS=working")
+        flush_logs()
 
     def reloaded(self, rules: Rulebook) -> None:
         """New rules are in force."""
         self._metrics.reloads.labels("ok").inc()
         self._metrics.rules.info({"digest": rules.digest})
         self._log.info("rules reloaded", rules=rules.digest[:12])
+        flush_logs()
 
     def not_reloaded(self, fault: ConfigFault) -> None:
         """Changed rules are wrong; the old ones stay in force."""
         self._metrics.reloads.labels("refused").inc()
         self._log.error("rules refused, the old ones stay", what=fault.what, where=fault.where, do=fault.do)
+        flush_logs()
 
 
 def utc_now() -> datetime:

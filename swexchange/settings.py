@@ -30,6 +30,7 @@ class Settings:
     batch: int = 200  # messages taken at once, at most
     batch_bytes: int = 16 * 1024 * 1024  # bytes taken at once, at most (one message always passes)
     confirm_seconds: float = 30.0  # how long to wait for the broker's confirms
+    memory_mb: int = 1024  # a worker that has grown over this starts afresh between two batches
     metrics_port: int = 0  # Prometheus port on 127.0.0.1; worker n takes port + n; 0 = none
     log: str = "console"  # console or json
     log_level: str = "info"

@@ -90,7 +90,10 @@ class Links:
 
 
 class Worker:
-    """Runs the main path on one thread. `stop` may be called from a signal handler."""
+    """Runs the main path on one thread. `stop` may be called from a signal handler.
+
+    `is_spent` is asked after every step; once it says so, `run` ends as if stopped.
+    """
 
     def __init__(
         self,
@@ -102,10 +105,12 @@ class Worker:
         *,
         max_messages: int,
         max_bytes: int,
+        is_spent: Callable[[], bool] = lambda: False,
     ) -> None:
         self._connect, self._memory, self._rules = connect, memory, rules
         self._observer, self._clock = observer, clock
         self._max_messages, self._max_bytes = max_messages, max_bytes
+        self._is_spent = is_spent
         self._stopping = threading.Event()
         self._next_sweep = 0.0
 
@@ -132,6 +137,8 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 self.step(links)
+                if self._is_spent():
+                    self._stopping.set()
                 if failures and not self._worked:
                     self._observer.recovered()
                 self._worked = True

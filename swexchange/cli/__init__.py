@@ -6,10 +6,23 @@ docs/reference/commands.md.
 
 from __future__ import annotations
 
-from swexchange.cli import db, keys, messages, routes, run, schemas, topology, traffic
+from swexchange.cli import audit, db, keys, messages, routes, run, schemas, status, topology, traffic
 from swexchange.cli.root import cli
 
-__all__ = ["cli", "db", "keys", "main", "messages", "routes", "run", "schemas", "topology", "traffic"]
+__all__ = [
+    "audit",
+    "cli",
+    "db",
+    "keys",
+    "main",
+    "messages",
+    "routes",
+    "run",
+    "schemas",
+    "status",
+    "topology",
+    "traffic",
+]
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import load_rules, server
 from swexchange.explain import Explainer
-from swexchange.observe import Metrics, Observer, configure_logs, utc_now
+from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, utc_now
 from swexchange.rules.reload import RulesFile
 from swexchange.settings import Settings
 from swexchange.store import open_ledger
@@ -71,18 +73,37 @@ def _work(settings: Settings, number: int) -> None:
             utc_now,
             max_messages=settings.batch,
             max_bytes=settings.batch_bytes,
+            is_spent=lambda: _resident_mb() > settings.memory_mb,
         )
-
-        def stop() -> None:
-            observer.stopping()
-            worker.stop()
-
-        _on_signals(stop=stop, reload=rules_file.expire)
+        stopping = _stop_on_signals(worker, observer, rules_file)
         if settings.metrics_port:
             metrics.serve(settings.metrics_port + number)
         _settle_memory()
         observer.started(rules_file.current(), number)
         worker.run()
+    if not stopping:
+        # Names of hostile documents stay in libxml2's dictionary for as long as the process lives.
+        observer.spent(_resident_mb())
+        os.execv(sys.executable, [sys.executable, "-m", "swexchange", *sys.argv[1:]])  # noqa: S606
+
+
+def _stop_on_signals(worker: Worker, observer: Observer, rules_file: RulesFile) -> list[bool]:
+    """Connect the signals; the list is empty as long as nobody asked to stop."""
+    asked: list[bool] = []
+
+    def stop() -> None:
+        asked.append(True)
+        observer.stopping()
+        worker.stop()
+
+    _on_signals(stop=stop, reload=rules_file.expire)
+    return asked
+
+
+def _resident_mb() -> int:
+    """Memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize() // 1_000_000
 
 
 def _connect(settings: Settings) -> Links:
@@ -133,6 +154,7 @@ def _supervise(workers: int) -> int:
                 stop()
                 return exits.USAGE
             log.error("worker died, starting another", worker=number, exit=child.returncode)
+            flush_logs()
             time.sleep(1.0 if time.monotonic() - started[number] < 5 else 0.0)
             children[number], started[number] = _start(number), time.monotonic()
     return exits.DONE

@@ -12,15 +12,11 @@ from datetime import datetime
 
 from swexchange.core.model import Decision, Kind, Outcome
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: sorts as the number does
-
-
 def exchange_id(received_at: datetime, submitter: str, digest: bytes) -> str:
-    """26 characters: 48 bits of milliseconds, 80 bits of content; sorts by time of receipt (as ULID does)."""
+    """32 hex digits: 48 bits of milliseconds, 80 bits of content; sorts by time of receipt."""
     milliseconds = int(received_at.timestamp() * 1000)
     content = hashlib.sha256(submitter.encode() + b"\0" + digest).digest()[:10]
-    number = (milliseconds << 80) | int.from_bytes(content)
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return (milliseconds.to_bytes(6) + content).hex()
 
 
 def copy_id(sender: str, message_id: str, digest: bytes, kind: Kind, to: str) -> str:

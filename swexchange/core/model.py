@@ -110,7 +110,7 @@ class Copy:
 class Decision:
     """All that was decided about one delivery: a function of bytes, submitter, rules and time alone."""
 
-    exchange_id: str  # 26 characters, sorts by time
+    exchange_id: str  # 32 hex digits, sorts by time
     received_at: datetime
     submitter: str
     body: bytes

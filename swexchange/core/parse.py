@@ -22,6 +22,8 @@ _DECLARATION = re.compile(rb"<\?xml\s[^>]*\?>")
 _OTHER_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["'](?!utf-8["'])""", re.IGNORECASE)
 _ROOT_TAG = re.compile(rb"\s*<[^!?]")
 _COMMENT_OR_PI = etree.XPath("//comment() | //processing-instruction()")
+# One for all documents: making one costs more than most parsing. A failed document leaves nothing in it.
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 _TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 
@@ -83,10 +85,8 @@ def _guard_markup(body: bytes, start: int) -> None:
 
 
 def _parse(body: bytes) -> etree._Element:
-    # A parser per document: one that has failed keeps its error log, and parsers are cheap.
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        return etree.fromstring(body, parser)
+        return etree.fromstring(body, _PARSER)
     except etree.XMLSyntaxError as error:
         too_deep = "depth" in (error.msg or "").lower()
         code = codes.TOO_COMPLEX if too_deep else codes.MALFORMED

@@ -7,14 +7,15 @@ enough for a receipt. Validates nothing: it puts an error into words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import isfunction
+from itertools import takewhile
+from xml.etree.ElementTree import Element
 
-from lxml import etree
 from xmlschema import XMLSchemaChildrenValidationError, XMLSchemaDecodeError, XMLSchemaValidationError
 from xmlschema.validators import XsdElement, XsdGroup, facets
 
-from swexchange.core.schema import Reason, local_name, path_of
+from swexchange.core.schema import Reason, local_name
 
 _LONGEST_VALUE = 40  # characters of a value that are quoted
 _LONGEST_DETAIL = 200
@@ -38,35 +39,27 @@ _LENGTHS: dict[type, str] = {
 }
 
 
-def reason(error: XMLSchemaValidationError, root: etree._Element) -> Reason:
-    """The reason of an error of xmlschema in the document of `root`."""
-    element = culprit = _lxml(error.elem, root)
+def reason(error: XMLSchemaValidationError, order: Mapping[Element, int]) -> Reason:
+    """The reason of an error of xmlschema; `order` counts the document's elements."""
+    element, detail = error.elem, ""
     if isinstance(error, XMLSchemaChildrenValidationError):
-        child = None if error.invalid_child is None else _lxml(error.invalid_child, root)
-        culprit, detail = (element if child is None else child), _wrong_child(error, child)
+        detail = _wrong_child(error)
     else:
-        detail = _wrong_value(error, element)
-    return Reason(path_of(element), _shortened(detail, _LONGEST_DETAIL), _place(culprit, root))
-
-
-def _lxml(element: object, root: etree._Element) -> etree._Element:
-    """The element, which xmlschema's annotations take for one of ElementTree."""
-    return element if isinstance(element, etree._Element) else root
-
-
-def _place(element: etree._Element, root: etree._Element) -> int:
-    return next((i for i, other in enumerate(root.iter("*")) if other is element), 0)
+        detail = _wrong_value(error, (element.text if element is not None else "") or "")
+    place = 0 if element is None else order[element]
+    culprit = place if error.invalid_child is None else order[error.invalid_child]
+    return Reason(_shortened(detail, _LONGEST_DETAIL), place, culprit)
 
 
 # -- children
 
 
-def _wrong_child(error: XMLSchemaChildrenValidationError, child: etree._Element | None) -> str:
+def _wrong_child(error: XMLSchemaChildrenValidationError) -> str:
     expected = list(dict.fromkeys(e.name or "" for e in error.expected or ()))
-    if child is None:
+    if error.invalid_tag is None:
         one_of = "one of " if len(expected) > 1 else ""
         return f"{one_of}{_names(expected) or 'an element'} is missing"
-    tag, times = str(child.tag), _times_before(child)
+    tag, times = error.invalid_tag, _times_before(error)
     name = _name_beside(tag, expected)
     if times and tag not in expected:
         return f"{name} may occur {'only once' if times == 1 else f'{times} times at most'}"
@@ -89,14 +82,10 @@ def _name_beside(tag: str, others: list[str]) -> str:
     return f"{name} of {tag.partition('}')[0].lstrip('{') if '}' in tag else 'no namespace'}"
 
 
-def _times_before(child: etree._Element) -> int:
-    """How many elements of the same name stand directly before `child`."""
-    times = 0
-    for other in child.itersiblings(preceding=True):
-        if other.tag != child.tag:
-            break
-        times += 1
-    return times
+def _times_before(error: XMLSchemaChildrenValidationError) -> int:
+    """How many elements of the same name stand directly before the one that must not be there."""
+    before = list(error.elem or ())[: error.index][::-1]
+    return sum(1 for _ in takewhile(lambda other: other.tag == error.invalid_tag, before))
 
 
 def _is_known(model: object, tag: str) -> bool:
@@ -108,9 +97,9 @@ def _is_known(model: object, tag: str) -> bool:
 # -- values
 
 
-def _wrong_value(error: XMLSchemaValidationError, element: etree._Element) -> str:
+def _wrong_value(error: XMLSchemaValidationError, text: str) -> str:
     attribute = _ATTRIBUTE.match(error.reason or "")
-    value = str(error.obj) if attribute else (element.text or "")
+    value = str(error.obj) if attribute else text
     subject = f"attribute {local_name(attribute[1].rpartition(':')[2])} " if attribute else ""
     said = _facet(error) or _type(error)
     return f"{subject}{_quoted(value)} {said}" if said else _plain(error.reason or "is not valid")

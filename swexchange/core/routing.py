@@ -9,6 +9,8 @@ from swexchange.core import codes
 from swexchange.core.model import Head, ReceiverResult
 from swexchange.core.rulebook import ANYTHING, ASKER, RECEIVERS, Condition, Participant, Route, Rulebook
 
+_NOTHING: frozenset[str] = frozenset()
+
 Facts = Mapping[str, frozenset[str]]
 """What routes can ask about: `type`, `sender`, `receiver`, `msg_type`, and every key and field by name."""
 
@@ -25,13 +27,12 @@ class Routing:
 
 def why_not(route: Route, facts: Facts) -> str:
     """Why a route does not take these facts; '' when it does."""
-    nothing: frozenset[str] = frozenset()
     for condition in route.when:
-        found = facts.get(condition.field, nothing)
+        found = facts.get(condition.field, _NOTHING)
         if not condition.holds(found):
             return f"{condition.field} is {_said(found)}, wanted {_wanted(condition)}"
     for condition in route.unless:
-        found = facts.get(condition.field, nothing)
+        found = facts.get(condition.field, _NOTHING)
         if condition.holds(found):
             return f"{condition.field} is {_said(found)}, excepted by unless"
     return ""
@@ -50,8 +51,14 @@ def matching(rules: Rulebook, facts: Facts) -> Iterator[Route]:
     """The routes that take these facts, in the order of the file."""
     for position in rules.index.candidates(facts):
         route = rules.routes[position]
-        if not why_not(route, facts):
+        if _takes(route, facts):
             yield route
+
+
+def _takes(route: Route, facts: Facts) -> bool:
+    return all(c.holds(facts.get(c.field, _NOTHING)) for c in route.when) and not any(
+        c.holds(facts.get(c.field, _NOTHING)) for c in route.unless
+    )
 
 
 def route(rules: Rulebook, facts: Facts, head: Head, sender: Participant) -> Routing:

@@ -25,11 +25,11 @@ _NAMESPACE = re.compile(r"\{[^{}]*\}")
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a document breaks its schema, as the slow engine puts it."""
+    """Why a document breaks its schema, as the slow engine puts it. Elements are counted from 0 in document order."""
 
-    path: str  # as Finding.path
     detail: str
-    element: int  # which element to look at: its place in document order, the root is 0
+    element: int  # whose value or content is wrong
+    culprit: int  # where to look: the child that must not be there, else the same
 
 
 Explain = Callable[[bytes, int], Sequence[Reason] | None]
@@ -121,7 +121,9 @@ def _step(element: etree._Element) -> str:
 
 
 def _unknown_root(root: etree._Element) -> Finding:
-    return Finding(codes.SCHEMA, f"'{_step(root)}' is not an element of the schema", path_of(root), _line(root))
+    return Finding(
+        codes.SCHEMA, f"'{_step(root)}' is not an element of the schema", path_of(root), root.sourceline or 0
+    )
 
 
 def _unfinished() -> Finding:
@@ -129,12 +131,8 @@ def _unfinished() -> Finding:
 
 
 def _located(tree: etree._ElementTree, reason: Reason) -> Finding:
-    element = next(islice(tree.iter("*"), reason.element, None), None)
-    return Finding(codes.SCHEMA, reason.detail, reason.path, _line(element))
-
-
-def _line(element: etree._Element | None) -> int:
-    return (element.sourceline or 0) if element is not None else 0
+    element, culprit = (next(islice(tree.iter("*"), n, None), tree.getroot()) for n in (reason.element, reason.culprit))
+    return Finding(codes.SCHEMA, reason.detail, path_of(element), culprit.sourceline or 0)
 
 
 def _libxml2_finding(tree: etree._ElementTree, error: etree._LogEntry) -> Finding:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, func, insert, select, tuple_, update
 
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
 from swexchange.store import rows
@@ -68,8 +69,10 @@ class FullLedger(Ledger):
                 claimed = connection.execute(_skipping(connection, _due(at).limit(limit))).all()
                 keys = tuple_(copy.c.seq, copy.c.n).in_([tuple(row) for row in claimed])
                 connection.execute(update(copy).where(keys).values(due_at=at + CLAIM))
-                found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)) if claimed else ()
-                return [rows.copy_of(row._mapping) for row in found]
+                if not claimed:
+                    return ()
+                found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)).mappings()
+                return [rows.copy_of(row) for row in found]
 
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent; see forwarder.Outstanding."""
@@ -88,28 +91,28 @@ class FullLedger(Ledger):
                     connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
                 return [rows.decision_of(row, "") for row in found]
 
-    def _anything(self, *queries: object) -> bool:
+    def _anything(self, *queries: Select[Any]) -> bool:
         """A look without the writers' lock: there is nearly never anything."""
         with self._reader.begin() as connection:
-            return any(connection.execute(query).first() is not None for query in queries)  # type: ignore[call-overload]
+            return any(connection.execute(query).first() is not None for query in queries)
 
 
-def _doubtful(at: int) -> object:
+def _doubtful(at: int) -> Select[Any]:
     return select(batch.c.id).where(batch.c.settled_at.is_(None), batch.c.committed_at <= at - DOUBTFUL_AFTER)
 
 
-def _due(at: int) -> object:
+def _due(at: int) -> Select[Any]:
     return select(copy.c.seq, copy.c.n).where(copy.c.state == "due", copy.c.due_at <= at).order_by(copy.c.due_at)
 
 
-def _skipping(connection: Connection, query: object) -> object:
+def _skipping(connection: Connection, query: Select[Any]) -> Select[Any]:
     """Rows that another worker is claiming at this moment are left to it."""
-    return query if is_sqlite(connection) else query.with_for_update(skip_locked=True)  # type: ignore[attr-defined]
+    return query if is_sqlite(connection) else query.with_for_update(skip_locked=True)
 
 
 def _doubt(connection: Connection, at: int) -> None:
     """Batches that nobody settled: every copy of theirs is due, one by one, from now on."""
-    for (number,) in connection.execute(_doubtful(at).limit(100)).all():  # type: ignore[attr-defined]
+    for (number,) in connection.execute(_doubtful(at).limit(100)).all():
         first = number * POSITIONS
         of_batch = and_(copy.c.seq >= first, copy.c.seq < first + POSITIONS, copy.c.state.is_(None))
         connection.execute(update(copy).where(of_batch).values(state="due", due_at=at, tries=0))

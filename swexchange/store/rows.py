@@ -25,7 +25,8 @@ from swexchange.core.model import (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
+"""A row by the names of its columns."""
 
 
 def microseconds(at: datetime) -> int:
@@ -75,7 +76,8 @@ def _detail(decision: Decision) -> str:
     detail: dict[str, Any] = {}
     if decision.head:
         detail["head"] = astuple(decision.head)
-    for name, values in (("findings", decision.findings), ("results", decision.results), ("answers", decision.answers)):
+    for name in ("keys", "findings", "results", "answers"):
+        values = getattr(decision, name)
         if values:
             detail[name] = [astuple(value) for value in values]
     return _encode(detail)
@@ -94,7 +96,7 @@ def key_rows(decision: Decision, seq: int) -> Iterator[tuple[str, str, int]]:
         yield key.value, key.name, seq
 
 
-def decision_of(row: Row, rules_digest: str, keys: tuple[BusinessKey, ...] = ()) -> Decision:
+def decision_of(row: Row, rules_digest: str) -> Decision:
     """The decision of an `exchange` row, without its copies."""
     detail = json.loads(row["detail"])
     head = detail.get("head")
@@ -116,7 +118,7 @@ def decision_of(row: Row, rules_digest: str, keys: tuple[BusinessKey, ...] = ())
         route=row["route"],
         findings=tuple(Finding(*values) for values in detail.get("findings", ())),
         results=tuple(ReceiverResult(*values) for values in detail.get("results", ())),
-        keys=keys,
+        keys=tuple(BusinessKey(*values) for values in detail.get("keys", ())),
         answers=tuple(BusinessKey(*values) for values in detail.get("answers", ())),
     )
 

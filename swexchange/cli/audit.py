@@ -1,0 +1,161 @@
+"""`swexchange audit`: answers "where is my declaration?"."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+
+from swexchange.cli import exits
+from swexchange.cli.output import emit, moment_option, table
+from swexchange.cli.root import cli
+from swexchange.core.canonical import local_time
+from swexchange.core.model import BusinessKey
+from swexchange.settings import Settings
+from swexchange.store import Filter, open_archive
+from swexchange.store.archive import Summary, Trail
+
+
+@cli.group()
+def audit() -> None:
+    """Search the audit log, show one exchange in full."""
+
+
+@audit.command()
+@click.option("--message-id", default="", help="The sender's id of the message (CopMsgId).")
+@click.option("--key", "key", metavar="[NAME=]VALUE", help="A business key: EntryId=..., BillNo=..., any BizKey.")
+@click.option("--sender", default="", help="The participant who signed it.")
+@click.option("--receiver", default="", help="A participant who got a copy.")
+@click.option("--type", "type", default="", help="The message type.")
+@click.option("--outcome", default="", type=click.Choice(["", "accepted", "rejected", "waiting"]), help="The decision.")
+@click.option("--code", default="", help="The first code of the receipt.")
+@moment_option("--since", "Received at or after this time.")
+@moment_option("--until", "Received before this time.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+@click.option("--after", default="", metavar="EXCHANGE", help="Continue behind this exchange, towards older ones.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def search(settings: Settings, /, key: str | None, as_json: bool, **wanted: Any) -> None:
+    """Find exchanges, newest first. Exit code 1: nothing found.
+
+    \b
+    Examples:
+      swexchange audit search --key EntryId=530420261000000017
+      swexchange audit search --sender DXPENT0000012345 --outcome rejected --since 2026-11-24
+      swexchange audit search --message-id NHW20250311-0027
+    """
+    with open_archive(settings.database_url) as archive:
+        found = archive.search(Filter(key=_key(key), **wanted))
+    emit([_flat(s) for s in found], as_json, lambda: _print_found(found))
+    raise SystemExit(exits.DONE if found else exits.PROBLEMS)
+
+
+def _key(text: str | None) -> BusinessKey | None:
+    if text is None:
+        return None
+    name, equals, value = text.partition("=")
+    return BusinessKey(name, value) if equals else BusinessKey("", text)
+
+
+def _flat(summary: Summary) -> dict[str, Any]:
+    return {**asdict(summary), "received_at": _time(summary.received_at)}
+
+
+def _print_found(found: list[Summary]) -> None:
+    rows = [
+        (
+            s.exchange_id,
+            local_time(s.received_at),
+            s.outcome,
+            s.code,
+            s.type,
+            s.sender or f"({s.submitter})",
+            s.message_id,
+        )
+        for s in found
+    ]
+    if rows:
+        table([("exchange", "received", "outcome", "code", "type", "sender", "message id"), *rows])
+    else:
+        click.echo("nothing found", err=True)
+
+
+@audit.command()
+@click.argument("exchange_id", metavar="EXCHANGE")
+@click.option("--body", is_flag=True, help="Write the message's exact bytes to stdout instead.")
+@click.option("--receipt", is_flag=True, help="Write the receipt's exact bytes to stdout instead.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_json: bool) -> None:
+    """Show everything recorded of one exchange. Exit code 1: there is none of this id.
+
+    \b
+    Examples:
+      swexchange audit show 01a20c885df094d71dcd95d0d78f11f5
+      swexchange audit show 01a20c885df094d71dcd95d0d78f11f5 --receipt > receipt.xml
+    """
+    with open_archive(settings.database_url) as archive:
+        trail = archive.show(exchange_id)
+    if trail is None:
+        click.echo("there is no exchange of this id; search finds ids", err=True)
+        raise SystemExit(exits.PROBLEMS)
+    if body or receipt:
+        sys.stdout.buffer.write(trail.decision.body if body else trail.receipt or b"")
+        return
+    told = _told(trail)
+    emit(told, as_json, lambda: _print(told))
+
+
+def _told(trail: Trail) -> dict[str, Any]:
+    decision = trail.decision
+    return {
+        "exchange": decision.exchange_id,
+        "outcome": decision.outcome,
+        "code": decision.code,
+        "sender": decision.sender,
+        "submitter": decision.submitter,
+        "message_id": decision.message_id,
+        "type": decision.type,
+        "bytes": len(decision.body),
+        "sha256": decision.digest.hex(),
+        "key": decision.key_id,
+        "envelope": decision.envelope_edition,
+        "edition": decision.edition,
+        "route": decision.route,
+        "rules": decision.rules_digest,
+        "parent": trail.parent.exchange_id if trail.parent else "",
+        "keys": {key.name: key.value for key in decision.keys},
+        "findings": [asdict(finding) for finding in decision.findings],
+        "receivers": [asdict(result) for result in decision.results],
+        "copies": [{**asdict(copy), "at": _time(copy.at)} for copy in trail.copies],
+        "timeline": _timeline(trail),
+    }
+
+
+def _timeline(trail: Trail) -> list[tuple[str, str, str]]:
+    """Ordinary times stand in the rows; events are what happened beside."""
+    found = [(trail.decision.received_at, "received", ""), (trail.committed_at, "decided and committed", "")]
+    if trail.settled_at:
+        found.append((trail.settled_at, "published", ""))
+    found += trail.events
+    return [(_time(at), what, detail) for at, what, detail in sorted(found, key=lambda e: e[0])]
+
+
+def _time(at: datetime | None) -> str:
+    return at.isoformat(timespec="milliseconds") if at else ""
+
+
+def _print(told: dict[str, Any]) -> None:
+    lists = ("keys", "findings", "receivers", "copies", "timeline")
+    table([(name, str(value)) for name, value in told.items() if value and name not in lists])
+    for name, value in told["keys"].items():
+        table([(name, value)], indent="  key ")
+    for finding in told["findings"]:
+        table([(finding["code"], f"{finding['path']}:{finding['line']}", finding["detail"])], indent="  finding ")
+    for result in told["receivers"]:
+        table([(result["receiver"], result["code"], result["detail"])], indent="  receiver ")
+    table([(c["kind"], c["to"], c["state"], c["at"], c["id"]) for c in told["copies"]], indent="  copy ")
+    table(told["timeline"], indent="  ")

@@ -1,0 +1,224 @@
+"""The audit log as people ask it: one exchange in full, a search, what is open. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select
+
+from swexchange.core.codes import ACCEPTED
+from swexchange.core.identity import claim
+from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
+from swexchange.store import rows
+from swexchange.store.engine import faults, make_engine, parse_url, where
+from swexchange.store.tables import batch, business_key, copy, event, exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to look for; every part that is given must hold. Times are of receipt."""
+
+    message_id: str = ""
+    key: BusinessKey | None = None  # name '' = any name
+    sender: str = ""
+    receiver: str = ""
+    type: str = ""
+    outcome: str = ""
+    code: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    after: str = ""  # continue behind this exchange id, towards older ones
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of a search."""
+
+    exchange_id: str
+    received_at: datetime
+    sender: str  # '' = not authenticated
+    submitter: str
+    message_id: str
+    type: str
+    outcome: str
+    code: str
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTrail:
+    """One copy and how it stands."""
+
+    id: str
+    kind: str
+    to: str
+    state: str  # sent, unsettled (being sent, or left by a crash), due
+    at: datetime | None  # when it was confirmed, or is due again
+    tries: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Everything recorded of one exchange."""
+
+    decision: Decision  # without copies
+    parent: Parent | None
+    committed_at: datetime
+    settled_at: datetime | None
+    copies: tuple[CopyTrail, ...]
+    events: tuple[tuple[datetime, str, str], ...]  # time, what, detail; in order
+    receipt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What is not done yet, and when something last was."""
+
+    waiting: int  # answers without a parent
+    waiting_since: datetime | None
+    due: dict[str, int]  # copies to send again, by recipient
+    due_since: datetime | None  # committed time of the oldest
+    unsettled: int  # batches being sent, or left by a crash
+    last_received: datetime | None
+    hour: int  # exchanges of the last hour
+    hour_refused: int  # of these, refused
+
+
+class Archive:
+    """Reads a store; any number beside its workers."""
+
+    def __init__(self, url: str) -> None:
+        parsed = parse_url(url)
+        self._where, self._engine = where(parsed), make_engine(parsed, read_only=True)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with faults(self._where), self._engine.begin() as connection:
+            yield connection
+
+    def search(self, wanted: Filter) -> list[Summary]:
+        """Exchanges, newest first, at most `limit`."""
+        columns = [exchange.c[name] for name in Summary.__dataclass_fields__]
+        query = select(*columns).where(*_conditions(wanted)).order_by(exchange.c.exchange_id.desc())
+        with self._reading() as connection:
+            found = connection.execute(query.limit(wanted.limit)).mappings().all()
+        return [Summary(**{**row, "received_at": rows.moment(row["received_at"])}) for row in found]
+
+    def show(self, exchange_id: str) -> Trail | None:
+        """Everything about one exchange, by its id."""
+        query = select(exchange, batch.c.rules_digest, batch.c.committed_at, batch.c.settled_at)
+        query = query.join_from(exchange, batch, batch.c.id == exchange.c.batch_id)
+        with self._reading() as connection:
+            row = connection.execute(query.where(exchange.c.exchange_id == exchange_id)).mappings().first()
+            return None if row is None else _trail(connection, row)
+
+    def open(self, now: datetime) -> Open:
+        """What is open. Looks at partial indexes and the last hour only: quick with millions of rows."""
+        recent = exchange.c.exchange_id >= _id_at(now - timedelta(hours=1))
+        with self._reading() as connection:
+            waiting, waiting_since = connection.execute(_waiting).one()
+            due = connection.execute(_due_by_recipient).all()
+            last = connection.execute(_last).scalar_one_or_none()
+            return Open(
+                waiting=waiting,
+                waiting_since=_moment(waiting_since),
+                due={recipient: count for recipient, count, _ in due},
+                due_since=_moment(min((oldest for _, _, oldest in due), default=None)),
+                unsettled=connection.execute(_unsettled).scalar_one(),
+                last_received=_moment(last),
+                hour=connection.execute(_counted.where(recent)).scalar_one(),
+                hour_refused=connection.execute(_counted.where(recent, _not_accepted)).scalar_one(),
+            )
+
+
+_not_accepted = exchange.c.outcome != str(Outcome.ACCEPTED)
+_is_waiting = exchange.c.outcome == str(Outcome.WAITING)
+_waiting = select(func.count(), func.min(exchange.c.received_at)).where(_is_waiting, _not_accepted)
+_due_by_recipient = (
+    select(copy.c.recipient, func.count(), func.min(exchange.c.received_at))
+    .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
+    .where(copy.c.state == "due")
+    .group_by(copy.c.recipient)
+)
+_unsettled = select(func.count()).select_from(batch).where(batch.c.settled_at.is_(None))
+_last = select(exchange.c.received_at).order_by(exchange.c.exchange_id.desc()).limit(1)
+_counted = select(func.count()).select_from(exchange)
+
+
+def _conditions(wanted: Filter) -> list[Any]:
+    conditions: list[Any] = []
+    if wanted.message_id and wanted.sender:
+        # An accepted message is found by the identity it claims; the others by their message id.
+        claimed = exchange.c.identity == claim(wanted.sender, wanted.message_id)
+        conditions.append(or_(claimed, exchange.c.message_id == wanted.message_id))
+    elif wanted.message_id:
+        conditions.append(exchange.c.message_id == wanted.message_id)
+    if wanted.key:
+        conditions.append(exchange.c.seq.in_(_with_key(wanted.key)))
+    if wanted.sender:
+        conditions.append(exchange.c.sender == wanted.sender)
+    for name in ("type", "outcome", "code"):
+        if value := getattr(wanted, name):
+            conditions.append(exchange.c[name] == value)
+    if wanted.outcome in (Outcome.REJECTED, Outcome.WAITING) or wanted.code not in ("", ACCEPTED):
+        conditions.append(_not_accepted)  # lets the partial index serve
+    if wanted.receiver:
+        is_copy = and_(copy.c.seq == exchange.c.seq, copy.c.recipient == wanted.receiver, copy.c.kind == Kind.MESSAGE)
+        conditions.append(exists(select(copy.c.seq).where(is_copy)))
+    if wanted.since:
+        conditions.append(exchange.c.exchange_id >= _id_at(wanted.since))
+    if wanted.until:
+        conditions.append(exchange.c.exchange_id < _id_at(wanted.until))
+    if wanted.after:
+        conditions.append(exchange.c.exchange_id < wanted.after)
+    return conditions
+
+
+def _with_key(key: BusinessKey) -> Select[Any]:
+    query = select(business_key.c.seq).where(business_key.c.value == key.value)
+    return query.where(business_key.c.name == key.name) if key.name else query
+
+
+def _id_at(at: datetime) -> str:
+    """The smallest exchange id of a moment: ids begin with their time in milliseconds."""
+    return int(at.timestamp() * 1000).to_bytes(6).hex()
+
+
+def _trail(connection: Connection, row: rows.Row) -> Trail:
+    events = connection.execute(
+        select(event.c.at, event.c.event, event.c.detail)
+        .where(event.c.exchange_id == row["exchange_id"])
+        .order_by(event.c.id)
+    ).all()
+    copies = connection.execute(select(copy).where(copy.c.seq == row["seq"]).order_by(copy.c.n)).mappings().all()
+    receipts = (bytes(c["body"]) for c in copies if c["kind"] == Kind.RECEIPT)
+    return Trail(
+        decision=rows.decision_of(row, row["rules_digest"]),
+        parent=rows.parent_of(row),
+        committed_at=rows.moment(row["committed_at"]),
+        settled_at=_moment(row["settled_at"]),
+        copies=tuple(_copy_trail(c, row) for c in copies),
+        events=tuple((rows.moment(at), what, detail) for at, what, detail in events),
+        receipt=next(receipts, None),
+    )
+
+
+def _copy_trail(found: rows.Row, row: rows.Row) -> CopyTrail:
+    whole = rows.copy_of({**row, "kind": found["kind"], "recipient": found["recipient"], "receipt": found["body"]})
+    state = found["state"] or ("sent" if row["settled_at"] is not None else "unsettled")
+    at = {"sent": found["sent_at"] or row["settled_at"], "due": found["due_at"]}.get(state)
+    return CopyTrail(whole.id, whole.kind, whole.to, state, _moment(at), found["tries"] or 0, len(whole.body))
+
+
+def _moment(stored: int | None) -> datetime | None:
+    return None if stored is None else rows.moment(stored)
