@@ -15,10 +15,8 @@ from xml.etree.ElementTree import Element
 from xmlschema import XMLSchemaChildrenValidationError, XMLSchemaDecodeError, XMLSchemaValidationError
 from xmlschema.validators import XsdElement, XsdGroup, facets
 
-from swexchange.core.schema import Reason, local_name
+from swexchange.core.schema import LONGEST_DETAIL, LONGEST_VALUE, Reason, local_name, shortened
 
-_LONGEST_VALUE = 40  # characters of a value that are quoted
-_LONGEST_DETAIL = 200
 _MOST_NAMES = 5  # of expected elements or values
 _ATTRIBUTE = re.compile(r"attribute ([^\s=]+)=")
 _COMPONENT = re.compile(r"Xsd\w+\((?:\w+=)?'(?:[^':]*:)?([^']*)'[^()]*\)")
@@ -48,7 +46,7 @@ def reason(error: XMLSchemaValidationError, order: Mapping[Element, int]) -> Rea
         detail = _wrong_value(error, (element.text if element is not None else "") or "")
     place = 0 if element is None else order[element]
     culprit = place if error.invalid_child is None else order[error.invalid_child]
-    return Reason(_shortened(detail, _LONGEST_DETAIL), place, culprit)
+    return Reason(shortened(detail, LONGEST_DETAIL), place, culprit)
 
 
 # -- children
@@ -136,14 +134,8 @@ def _length(value: object) -> int:
 
 
 def _quoted(value: str) -> str:
-    return f"'{_shortened(value, _LONGEST_VALUE)}'"
+    return f"'{shortened(value, LONGEST_VALUE)}'"
 
 
 def _plain(said: str) -> str:
     return _COMPONENT.sub(r"\1", _NAMESPACE.sub("", said))
-
-
-def _shortened(text: str, longest: int) -> str:
-    """On one line, with an ellipsis where it was cut."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -18,9 +18,13 @@ from lxml import etree
 from swexchange.core import codes
 from swexchange.core.model import Finding
 
+LONGEST_VALUE = 40  # characters of a value that a finding quotes
+LONGEST_DETAIL = 200
+
 _XML_BLANKS = " \t\r\n"
 _STEP = re.compile(r"/(?:[^/:\[]+:)?([^/\[*]+)")
 _NAMESPACE = re.compile(r"\{[^{}]*\}")
+_LONG_VALUE = re.compile(r"'([^']{39})[^']{61,}'")  # libxml2's own words between quotes are shorter than 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,12 @@ def local_name(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
+def shortened(text: str, longest: int) -> str:
+    """On one line, with an ellipsis where it was cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
 def _step(element: etree._Element) -> str:
     name = local_name(str(element.tag))
     nth = 1 + sum(local_name(str(e.tag)) == name for e in element.itersiblings("*", preceding=True))
@@ -136,7 +146,7 @@ def _located(tree: etree._ElementTree, reason: Reason) -> Finding:
 
 
 def _libxml2_finding(tree: etree._ElementTree, error: etree._LogEntry) -> Finding:
-    detail = _NAMESPACE.sub("", error.message).strip()
+    detail = shortened(_LONG_VALUE.sub(r"'\1…'", _NAMESPACE.sub("", error.message)), LONGEST_DETAIL)
     element = _element_at(tree, error.path)
     if element is None:
         return Finding(codes.SCHEMA, detail, line=error.line)

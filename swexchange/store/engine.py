@@ -28,6 +28,13 @@ _PRAGMAS = {
     "wal_autocheckpoint": 4000,  # pages
     "journal_size_limit": 64 * 1024 * 1024,
 }
+_NO_WAIT_WITHOUT_END = {  # seconds, but for the last: milliseconds without an answer
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": BUSY_SECONDS * 1000,
+}
 _DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
@@ -55,10 +62,15 @@ def make_engine(url: URL, *, durable: bool = True, read_only: bool = False) -> E
     """An engine; without `durable` a commit is not synced to disk and may be undone by a crash."""
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, durable, read_only)
-    options = f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout=300s"
+    options = f"-c lock_timeout={BUSY_SECONDS}s -c statement_timeout={2 * BUSY_SECONDS}s"
+    options += " -c idle_in_transaction_session_timeout=300s"
     if not durable:
         options += " -c synchronous_commit=off"
-    engine = sqlalchemy.create_engine(url, pool_size=1, connect_args={"connect_timeout": 10, "options": options})
+    arguments = {**_NO_WAIT_WITHOUT_END, "options": options}
+    # Pinged before use: after a restart of the server, a connection at rest must not cost a batch.
+    engine = sqlalchemy.create_engine(
+        url, pool_size=1, pool_pre_ping=True, hide_parameters=True, connect_args=arguments
+    )
     if durable:
         event.listen(engine, "connect", _check_postgresql)
     return engine
@@ -67,7 +79,7 @@ def make_engine(url: URL, *, durable: bool = True, read_only: bool = False) -> E
 def _sqlite(url: URL, durable: bool, read_only: bool) -> Engine:
     # Transactions are begun by us, not by the driver.
     arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
-    engine = sqlalchemy.create_engine(url, pool_size=1, connect_args=arguments)
+    engine = sqlalchemy.create_engine(url, pool_size=1, hide_parameters=True, connect_args=arguments)
     pragmas = _PRAGMAS if durable else {**_PRAGMAS, "synchronous": _NORMAL}
 
     @event.listens_for(engine, "connect")
@@ -108,6 +120,16 @@ def faults(place: str) -> Iterator[None]:
         raise StoreDown(f"the database fails: {_said(error)}", where=place, do=do) from error
     except exc.TimeoutError as error:
         raise StoreDown("no connection became free in time", where=place) from error
+
+
+@contextmanager
+def as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
+    """For work on the driver itself: its errors become SQLAlchemy's, which `faults` knows."""
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        yield
+    except driver.Error as error:
+        raise exc.DBAPIError.instance(statement, None, error, driver.Error, True, dialect=connection.dialect) from error
 
 
 def _said(error: exc.DBAPIError) -> str:

@@ -26,7 +26,7 @@ from swexchange.core.model import (
     Recorded,
 )
 from swexchange.store import rows, tables
-from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, where
+from swexchange.store.engine import as_sqlalchemy, faults, is_sqlite, make_engine, parse_url, where
 from swexchange.store.tables import batch, business_key, copy, event, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
@@ -39,9 +39,8 @@ EVENT_OF_FATE = {Fate.RETURNED: Event.RETURNED, Fate.REFUSED: Event.REFUSED, Fat
 class Book:
     """One open transaction: see pipeline.Book."""
 
-    def __init__(self, connection: Connection, number: int, now: datetime, rules_digest: str) -> None:
-        self.batch, self._connection = number, connection
-        self._now, self._rules_digest = rows.microseconds(now), rules_digest
+    def __init__(self, connection: Connection, number: int, now: int) -> None:
+        self.batch, self._connection, self._now = number, connection, now
         self._next = number * POSITIONS
 
     def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
@@ -97,9 +96,6 @@ class Book:
         """Add decisions with their bytes, keys and copies, in this order."""
         if not entries:
             return
-        if self._next == self.batch * POSITIONS:
-            opened = {"id": self.batch, "rules_digest": self._rules_digest, "committed_at": self._now}
-            self._connection.execute(insert(batch), opened)
         numbered = [(entry, self._next + i) for i, entry in enumerate(entries)]
         self._next += len(entries)
         self._add(exchange, [rows.exchange_row(entry, seq, self.batch) for entry, seq in numbered])
@@ -169,8 +165,9 @@ def _add_many(connection: Connection, table: Table, values: Sequence[tuple[Any, 
 def _copy_in(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
     """PostgreSQL's COPY: one statement for all rows, the cheapest way in on both sides."""
     names = ",".join(column.name for column in table.columns)
+    statement = f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)"
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)") as pipe:
+    with as_sqlalchemy(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as pipe:
         pipe.set_types([_PG_TYPES[str(column.type)] for column in table.columns])
         for row in values:
             pipe.write_row(row)
@@ -203,7 +200,10 @@ class Ledger:
             else:
                 connection.execute(_lock, {"hashes": sorted(_hash(identity) for identity in identities)})
                 number = connection.execute(_draw_number).scalar_one()
-            yield Book(connection, number, now, rules_digest)
+            at = rows.microseconds(now)
+            # Even when nothing will be recorded: a number used twice would let one worker settle another's batch.
+            connection.execute(insert(batch), {"id": number, "rules_digest": rules_digest, "committed_at": at})
+            yield Book(connection, number, at)
 
     def settle(self, batch_number: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note that a batch was published, but for the copies that failed; see pipeline.Ledger."""
@@ -215,8 +215,11 @@ class Ledger:
 
     def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were sent again; see pipeline.Ledger."""
+        at = rows.microseconds(now)
         with faults(self._where), self._lazy.begin() as connection:
-            mark_all(connection, fates, rows.microseconds(now))
+            mark_all(connection, fates, at)
+            resent = (Happening(c.exchange_id, Event.RESENT, c.to) for c, fate in fates if fate is Fate.CONFIRMED)
+            note(connection, resent, at)
 
 
 def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int) -> None:
@@ -231,7 +234,13 @@ def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
         connection.execute(update(copy).where(this).values(state="due", due_at=at + pause, tries=min(tries + 1, 1000)))
     failed = [Happening(c.exchange_id, EVENT_OF_FATE[f], c.to) for c, f in fates if f is not Fate.CONFIRMED]
-    note(connection, failed, at)
+    # A long outage does not fill the trail: what already stands last is not noted again.
+    note(connection, [h for h in failed if _last_event(connection, h) != h.event], at)
+
+
+def _last_event(connection: Connection, happening: Happening) -> str | None:
+    this = and_(event.c.exchange_id == happening.exchange_id, event.c.detail == happening.detail)
+    return connection.execute(select(event.c.event).where(this).order_by(event.c.id.desc()).limit(1)).scalar()
 
 
 _next_number = select(func.coalesce(func.max(batch.c.id), 0) + 1)

@@ -26,7 +26,7 @@ class MatchBook(Book):
 
     def match(self, answer: Decision, parent: Parent, sent: Copy) -> None:
         """A waiting answer is accepted: its parent, its copy (due at once), an event."""
-        this = exchange.c.exchange_id == answer.exchange_id
+        this = and_(exchange.c.exchange_id == answer.exchange_id, exchange.c.outcome == str(Outcome.WAITING))
         accepted = {
             "outcome": str(Outcome.ACCEPTED),
             "parent_exchange_id": parent.exchange_id,
@@ -34,8 +34,10 @@ class MatchBook(Book):
             "parent_message_id": parent.message_id,
             "next_try": None,
         }
-        self._connection.execute(update(exchange).where(this).values(accepted))
-        seq = self._connection.execute(select(exchange.c.seq).where(this)).scalar_one()
+        changed = update(exchange).where(this).values(accepted).returning(exchange.c.seq)
+        seq = self._connection.execute(changed).scalar()
+        if seq is None:  # another worker matched it before
+            return
         last = select(func.max(copy.c.n)).where(copy.c.seq == seq)
         row = {
             "seq": seq,
@@ -56,7 +58,7 @@ class FullLedger(Ledger):
     def matching(self, now: datetime) -> Iterator[MatchBook]:
         """Open a write transaction for `match`."""
         with faults(self._where), self._engine.begin() as connection:
-            yield MatchBook(connection, 0, now, "")
+            yield MatchBook(connection, 0, rows.microseconds(now))
 
     def due(self, now: datetime, limit: int) -> Sequence[Copy]:
         """Claim copies to send again; see forwarder.Outstanding."""

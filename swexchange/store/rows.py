@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,12 +74,17 @@ def _detail(decision: Decision) -> str:
     """What is read but never searched, as JSON; empty parts are left out."""
     detail: dict[str, Any] = {}
     if decision.head:
-        detail["head"] = astuple(decision.head)
+        detail["head"] = _values(decision.head)
     for name in ("keys", "findings", "results", "answers"):
         values = getattr(decision, name)
         if values:
-            detail[name] = [astuple(value) for value in values]
+            detail[name] = [_values(value) for value in values]
     return _encode(detail)
+
+
+def _values(value: Any) -> list[Any]:
+    """The fields of a flat dataclass; dataclasses.astuple would copy them deeply, ten times slower."""
+    return [getattr(value, name) for name in value.__slots__]
 
 
 def copy_rows(decision: Decision, seq: int) -> Iterator[tuple[Any, ...]]:
