@@ -1,0 +1,214 @@
+"""What the documentation tells people to run does what it says: a new family, signing by hand, a consumer, units."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from swexchange import keyfile
+from swexchange.broker import Outlet, Server, Topology, admin
+from swexchange.broker.topology import inbox
+from swexchange.cli import cli
+from swexchange.core.model import Copy, Fate, Kind
+from swexchange.core.parse import parse
+from swexchange.core.signature import XML_DECLARATION, canonical
+from swexchange.core.signature import sign as sign_document
+from swexchange.settings import DEFAULTS, variable
+from tests import rabbit, world
+from tests.test_docs import BLOCK, NAMED_BLOCK, ROOT, page
+
+FAMILY = page("how-to/add-a-schema-family.md")
+UNITS = ("swexchange.service", "swexchange@.service")
+_INSERTED = re.compile(r"^Under `([a-z]+:)` [^`]*?:\n\n```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def named_block(text: str, name: str) -> str:
+    """The block that a page puts under the name of a file."""
+    return dict(NAMED_BLOCK.findall(text))[name]
+
+
+# -- docs/how-to/add-a-schema-family.md
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Rules and schemas in a folder of their own, after everything that the page says was done to them."""
+    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
+    for name, content in NAMED_BLOCK.findall(FAMILY):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, "utf-8")
+    rules = (ROOT / "routes.yaml").read_text("utf-8")
+    for key, lines in _INSERTED.findall(FAMILY):
+        before, heading, after = rules.partition(f"\n{key}\n")
+        assert heading, f"routes.yaml has no {key}"
+        rules = before + heading + lines + after
+    (tmp_path / "routes.yaml").write_text(rules, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_new_family_works_as_shown() -> None:
+    """Files, edits and commands of the page, in order: each command prints what the page shows."""
+    assert len(_INSERTED.findall(FAMILY)) == 5
+    assert len(NAMED_BLOCK.findall(FAMILY)) == 5
+    (console,) = [block for name, block in BLOCK.findall(FAMILY) if name == "console"]
+    for step in console.split("$ ")[1:]:
+        line, _, shown = step.partition("\n")
+        result = CliRunner().invoke(cli, shlex.split(line)[1:])
+        assert matches(shown, result.stdout), f"{line}\n{result.output}"
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Whether the text shown is the text printed, three dots standing for anything."""
+    return re.fullmatch(re.escape(shown).replace(r"\.\.\.", ".*"), printed, re.DOTALL) is not None
+
+
+def test_three_dots_stand_for_anything_and_nothing_else_does() -> None:
+    """The comparison above can fail."""
+    assert matches("a\n... b\n", "a\n12 b\n")
+    assert not matches("a\n... b\n", "a\n12 c\n")
+
+
+# -- docs/how-to/integrators.md
+
+
+@pytest.fixture
+def key_folder(tmp_path: Path) -> Path:
+    """A folder with a new private key in keys/."""
+    keyfile.new("DXPENT0000012345-2027", tmp_path / "keys")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "make", [world.declaration, lambda: world.dxp_msg(world.declaration())], ids=["bare", "DxpMsg"]
+)
+def test_signing_by_hand_gives_the_same_bytes(key_folder: Path, make: Callable[[], bytes]) -> None:
+    """The shell script of the page, with xmllint and OpenSSL, writes what `swexchange sign` writes."""
+    (key_folder / "sign.sh").write_text(named_block(page("how-to/integrators.md"), "sign.sh"))
+    (key_folder / "unsigned.xml").write_bytes(make())
+    done = subprocess.run(
+        ["bash", "sign.sh", "DXPENT0000012345-2027", "unsigned.xml"], cwd=key_folder, capture_output=True, check=True
+    )
+    document = parse(make(), world.LIMIT)
+    assert canonical(document.root) == make()
+    wanted = sign_document(document, keyfile.load("DXPENT0000012345-2027", [key_folder / "keys"]))
+    assert XML_DECLARATION + done.stdout == wanted
+
+
+# -- docs/how-to/agencies.md
+
+
+def test_the_consumer_hands_each_message_over_once(tmp_path: Path) -> None:
+    """Two messages, one of them twice: work() sees two; what it raises for leaves its message in the queue."""
+    server = Server(rabbit.shared().vhost("docs"))
+    admin.apply(server, Topology((world.CUSTOMS,)))
+    first, second = (
+        Copy(n * 40, Kind.MESSAGE, world.CUSTOMS, "DecMessage", f"MSG-{n}", "0" * 32, b"<a></a>") for n in ("a", "b")
+    )
+    outlet = Outlet(server)
+    assert set(outlet.publish([first, second, first])) == {Fate.CONFIRMED}
+    outlet.close()
+    seen: list[str] = []
+    space: dict[str, Any] = {}
+    exec(named_block(page("how-to/agencies.md"), "consume.py"), space)
+    arguments = (server.url, inbox(world.CUSTOMS), str(tmp_path / "seen.db"))
+
+    def work(_type: str, message_id: str, _body: bytes) -> None:
+        if message_id == "MSG-b" and "failed" not in seen:
+            seen.append("failed")
+            raise RuntimeError("disk full")
+        seen.append(message_id)
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        space["consume"](*arguments, work, idle=1)
+    space["consume"](*arguments, work, idle=1)
+    assert seen == ["MSG-a", "failed", "MSG-b"]
+    with closing(sqlite3.connect(tmp_path / "seen.db")) as database:
+        assert database.execute("SELECT count(*) FROM seen").fetchone() == (2,)
+
+
+# -- systemd/
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """A unit's settings; one that stands several times has several values."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / "systemd" / name).read_text("utf-8").splitlines():
+        if line and not line.startswith(("#", "[")):
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def environment_file() -> dict[str, str]:
+    text = (ROOT / "systemd" / "swexchange.env").read_text("utf-8")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string("[env]\n" + text)
+    return dict(parser["env"])
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_start_commands_that_exist(name: str) -> None:
+    """ExecStart is a command line that the program takes."""
+    (line,) = unit(name)["ExecStart"]
+    arguments = shlex.split(line.replace("${WORKERS}", environment_file()["WORKERS"]).replace("%i", "0"))
+    assert arguments[0].endswith("/bin/swexchange")
+    command = cli.commands[arguments[1]]
+    command.make_context("run", arguments[2:])
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_are_hardened(name: str) -> None:
+    """Each way out of the cage is closed; the filter leaves what the program was tried with."""
+    found = {key: values[-1] for key, values in unit(name).items()}
+    assert {key: value for key, value in found.items() if value == "yes"}.keys() >= HARDENED
+    assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == ""
+    assert (found["ProtectSystem"], found["ProtectProc"], found["ProcSubset"]) == ("strict", "invisible", "pid")
+    assert unit(name)["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
+    assert (found["IPAddressDeny"], found["IPAddressAllow"], found["UMask"]) == ("any", "localhost", "0077")
+    assert found["User"] == "swexchange"
+
+
+HARDENED = {
+    "NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateUsers", "ProtectClock", "ProtectHostname",
+    "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "ProtectControlGroups", "RestrictNamespaces",
+    "RestrictRealtime", "RestrictSUIDSGID", "LockPersonality", "MemoryDenyWriteExecute", "RemoveIPC",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_units_know_how_the_daemon_behaves(name: str) -> None:
+    """Ready, alive and stopped as the code says it; a wrong setting ends it for good."""
+    found = {key: values[-1] for key, values in unit(name).items()}
+    assert (found["Type"], found["RestartPreventExitStatus"], found["Restart"]) == ("notify", "2", "always")
+    assert int(found["TimeoutStopSec"]) > 2 * DEFAULTS["confirm_seconds"]
+    assert int(found["WatchdogSec"]) > 4 * DEFAULTS["confirm_seconds"]
+
+
+def test_both_units_differ_only_where_they_must() -> None:
+    """What one unit is protected by, the other is too."""
+    one, other = (unit(name) for name in UNITS)
+    differing = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+    assert differing == {"Description", "Conflicts", "NotifyAccess", "Environment", "ExecStart"}
+
+
+def test_the_environment_file_sets_what_exists() -> None:
+    """Each variable of the sample is a setting, or the unit's own WORKERS; its paths are the unit's folders."""
+    found = environment_file()
+    assert found.keys() - {"WORKERS"} <= {variable(name) for name in DEFAULTS}
+    assert found["SWX_DATABASE_URL"].startswith("sqlite:////var/lib/swexchange/")
+    assert found["SWX_ROUTES"].startswith(unit(UNITS[0])["WorkingDirectory"][0])
