@@ -183,7 +183,7 @@ class _Child:
     def __init__(self, folder: str, memory: int) -> None:
         ours, its = socket.socketpair()
         with its:
-            command = [sys.executable, "-m", "swexchange.explain_child", str(its.fileno()), str(memory)]
+            command = [sys.executable, "-m", "swexchange.explain_child", str(its.fileno()), str(memory), folder]
             self._process = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
                 command,
                 pass_fds=[its.fileno()],

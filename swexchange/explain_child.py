@@ -11,11 +11,13 @@ import resource
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import astuple
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from shutil import rmtree
+from typing import Any, NoReturn
 
 import xmlschema
 from xmlschema.validators import XMLSchemaParseError
@@ -29,25 +31,27 @@ Reply = dict[str, Any]
 _VERSIONS = {"1.0": xmlschema.XMLSchema10, "1.1": xmlschema.XMLSchema11}
 
 
-def main(descriptor: int, memory: int) -> None:
-    """Answer requests on an inherited socket until its other end is closed; `memory` in bytes."""
+def main(descriptor: int, memory: int, folder: Path) -> None:
+    """Answer requests on an inherited socket until its other end is closed; `memory` in bytes.
+
+    That end closes only when the parent has died, so its `folder` is removed.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent may still be draining
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("error")  # xmlschema only warns of an import that failed
-    serve(Connection(descriptor))
+    with suppress(EOFError, OSError):
+        serve(Connection(descriptor))
+    rmtree(folder, ignore_errors=True)
 
 
-def serve(connection: Connection) -> None:
-    """Answer one request after the other."""
+def serve(connection: Connection) -> NoReturn:
+    """Answer one request after the other. Raises EOFError or OSError once the other end is closed."""
     schemas: dict[str, xmlschema.XMLSchemaBase] = {}
     while True:
-        try:
-            request = json.loads(connection.recv_bytes())
-            document = connection.recv_bytes() if request["do"] == "explain" else b""
-        except EOFError:
-            return
+        request = json.loads(connection.recv_bytes())
+        document = connection.recv_bytes() if request["do"] == "explain" else b""
         signal.alarm(request["seconds"])  # a parent that died cannot kill: the signal ends the process
         reply = _answer(schemas, request, document)
         signal.alarm(0)
@@ -107,4 +111,4 @@ def _where(error: XMLSchemaParseError) -> Reply:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

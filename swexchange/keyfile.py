@@ -27,8 +27,8 @@ def load(key_id: str, folders: Sequence[Path]) -> SigningKey:
 def read(path: Path) -> SigningKey:
     """The key in a file; its id is the file's name. Raises ConfigFault."""
     try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigFault("others may read this private key", where=str(path), do=f"chmod 600 {path}")
+        if path.stat().st_mode & 0o027:  # systemd shows a credential to its group too
+            raise ConfigFault("others may read or change this private key", where=str(path), do=f"chmod 600 {path}")
         seed = base64.b64decode(path.read_text("ascii").strip(), validate=True)
     except (OSError, binascii.Error, UnicodeDecodeError) as error:
         raise ConfigFault(f"cannot read the private key: {error}", where=str(path)) from None

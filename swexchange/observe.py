@@ -17,7 +17,7 @@ import prometheus_client as prometheus
 import sdnotify
 import structlog
 
-from swexchange.core.model import Decision, Outcome, Recorded
+from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import ConfigFault, Fault
 from swexchange.forwarder import Sent
@@ -26,7 +26,14 @@ from swexchange.plain import plain
 
 
 def configure_logs(style: str, level: str) -> None:
-    """Logs to stderr: `console` for people, `json` (one object a line) for machines."""
+    """Logs to stderr: `console` for people, `json` (one object a line) for machines. Raises ConfigFault."""
+    lowest = logging.getLevelNamesMapping().get(level.upper())
+    if lowest is None or style not in ("console", "json"):
+        raise ConfigFault(
+            f"SWX_LOG={style} or SWX_LOG_LEVEL={level} is unknown",
+            where="environment",
+            do="Use console or json; debug, info, warning or error",
+        )
     # JSON escapes what is not ASCII, so no character of a message can play tricks there.
     safe: list[Any] = [structlog.processors.JSONRenderer()]
     if style != "json":
@@ -38,7 +45,7 @@ def configure_logs(style: str, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *safe,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=lambda *_: _LINES,
         cache_logger_on_first_use=True,
     )
@@ -186,6 +193,10 @@ class Observer:
         for decision in sent.matched:
             self._log.info("matched", exchange=decision.exchange_id, type=decision.type, to=decision.copies[0].to)
         for copy, fate in sent.fates:
+            if fate is Fate.CONFIRMED:
+                self._metrics.sent.inc()
+            else:
+                self._metrics.failed.labels(fate).inc()
             self._log.info("sent again", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
         flush_logs()
 
@@ -197,7 +208,8 @@ class Observer:
         """A neighbour failed."""
         self._metrics.faults.labels(type(fault).__name__).inc()
         self._log.error("trouble", what=fault.what, where=fault.where, do=fault.do, again_in_s=round(pause, 1))
-        self._manager.notify(f"STATUS={plain(fault.what)}")
+        # Waiting for a neighbour is no reason to be killed by the watchdog.
+        self._manager.notify(f"STATUS={plain(fault.what)}\nWATCHDOG=1")
         flush_logs()
 
     def recovered(self) -> None:

@@ -12,7 +12,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.output import emit, moment_option, table
 from swexchange.cli.root import cli
-from swexchange.core.canonical import local_time
+from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.model import BusinessKey
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_archive
@@ -145,7 +145,7 @@ def _timeline(trail: Trail) -> list[tuple[str, str, str]]:
 
 
 def _time(at: datetime | None) -> str:
-    return at.isoformat(timespec="milliseconds") if at else ""
+    return at.astimezone(CHINA).isoformat(timespec="milliseconds") if at else ""
 
 
 def _print(told: dict[str, Any]) -> None:

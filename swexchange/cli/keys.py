@@ -13,7 +13,7 @@ from swexchange import keyfile
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
-from swexchange.core.keys import Key
+from swexchange.core.keys import Key, SigningKey
 from swexchange.observe import utc_now
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
@@ -40,9 +40,21 @@ def new(settings: Settings, key_id: str) -> None:
     if not all(c.isascii() and (c.isalnum() or c in "._-") for c in key_id) or not 1 <= len(key_id) <= 80:
         raise click.BadParameter("1-80 letters, digits, '.', '_' or '-'", param_hint="KEY_ID")
     key = keyfile.new(key_id, Path(settings.keys))
-    public = base64.b64encode(key.public).decode()
-    click.echo(f'{{id: {key_id}, public: "{public}", from: {local_time(utc_now())[:10]}}}')
+    click.echo(_line(key))
     click.echo(f"private key: {Path(settings.keys) / key_id}.key (keep it secret, keep a copy)", err=True)
+
+
+@keys.command()
+@click.argument("key_id")
+@click.pass_obj
+def public(settings: Settings, key_id: str) -> None:
+    """Print the public half of a private key of the keys folder, as `keys new` did.
+
+    \b
+    Example:
+      swexchange keys public platform-2026
+    """
+    click.echo(_line(keyfile.load(key_id, settings.key_folders)))
 
 
 @keys.command(name="list")
@@ -58,6 +70,11 @@ def list_(settings: Settings, as_json: bool) -> None:
     _, registered = load_parties(Path(settings.routes))
     rows = [_row(key, utc_now()) for key in registered.values()]
     emit(rows, as_json, lambda: table([tuple(rows[0]), *(tuple(row.values()) for row in rows)]))
+
+
+def _line(key: SigningKey) -> str:
+    public_half = base64.b64encode(key.public).decode()
+    return f'{{id: {key.id}, public: "{public_half}", from: {local_time(utc_now())[:10]}}}'
 
 
 def _row(key: Key, now: datetime) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from swexchange.broker import Intake, Outlet
 from swexchange.broker.topology import INTAKE
 from swexchange.cli import exits
 from swexchange.cli.root import cli
-from swexchange.cli.wiring import load_rules, server
+from swexchange.cli.wiring import server, tested_rules
 from swexchange.explain import Explainer
 from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, utc_now
 from swexchange.rules.reload import RulesFile
@@ -33,7 +33,7 @@ from swexchange.worker import Links, Worker
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that share the work."
 )
-@click.option("--number", default=0, hidden=True, help="Which of several workers this is.")
+@click.option("--number", default=0, show_default=True, type=click.IntRange(0), help="Which worker this is.")
 @click.pass_obj
 def run(settings: Settings, workers: int, number: int) -> None:
     """Take messages until SIGTERM or Ctrl-C: the batch in hand is finished first.
@@ -60,7 +60,7 @@ def _work(settings: Settings, number: int) -> None:
     with closing(Explainer()) as explainer, open_ledger(settings.database_url) as ledger:
         rules_file = RulesFile(
             Path(settings.routes),
-            lambda: load_rules(settings, explainer),
+            lambda: tested_rules(settings, explainer),
             observer.reloaded,
             observer.not_reloaded,
             time.monotonic,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy.engine import make_url
 
 from swexchange.broker import Server, admin
 from swexchange.cli import exits
@@ -25,6 +24,7 @@ from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings
 from swexchange.store import migrate, open_archive
 from swexchange.store.archive import Open
+from swexchange.store.engine import folder_of
 
 
 @cli.command()
@@ -89,10 +89,10 @@ def _rules(settings: Settings) -> Iterator[Check]:
         rules = load_rules(settings, explainer)
     yield Check("rules", True, f"{settings.routes}: {len(rules.routes)} routes, {len(rules.types)} types")
     now = utc_now()
-    for participant in rules.participants:
-        own = [key for key in rules.keys.values() if key.participant == participant]
-        if not any(not key.trouble(now) for key in own):
-            yield Check("keys", False, f"{participant} has no key in force: nothing it sends can be accepted")
+    able = {key.participant for key in rules.keys.values() if not key.trouble(now)}
+    for participant in rules.participants.values():
+        if participant.sends and participant.id not in able:
+            yield Check("keys", False, f"{participant.id} has no key in force: nothing it sends can be accepted")
     trouble = rules.keys[rules.platform.key.id].trouble(now)
     yield Check("keys", not trouble, trouble or f"receipts are signed with {rules.platform.key.id}")
 
@@ -105,8 +105,7 @@ def _database(settings: Settings) -> Iterator[Check]:
 
 
 def _disk(settings: Settings) -> Iterator[Check]:
-    url = make_url(settings.database_url)
-    folder = Path(url.database or ".").resolve().parent if url.get_backend_name() == "sqlite" else Path.cwd()
+    folder = folder_of(settings.database_url) or Path.cwd()
     usage = shutil.disk_usage(folder)
     free = usage.free / 1e9
     yield Check("disk", free > 1 and usage.free > usage.total / 50, f"{free:.1f} GB free at {folder}")

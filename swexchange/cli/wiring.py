@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from swexchange import yamlfile
 from swexchange.broker import Server, Tls
 from swexchange.core.rulebook import Rulebook
 from swexchange.explain import Explainer
+from swexchange.observe import utc_now
+from swexchange.rules import samples
 from swexchange.rules.load import load
 from swexchange.schemas import Schemas
 from swexchange.settings import Settings
@@ -18,6 +21,13 @@ def load_rules(settings: Settings, explainer: Explainer, *, with_keys: bool = Tr
     """The rules that the settings name. Raises RulesInvalid."""
     schemas = Schemas(Path(settings.schemas), explainer)
     return load(Path(settings.routes), schemas, settings.key_folders if with_keys else None)
+
+
+def tested_rules(settings: Settings, explainer: Explainer) -> Rulebook:
+    """The rules for the daemon: their own tests must pass too. Raises RulesInvalid."""
+    rules = load_rules(settings, explainer)
+    samples.require(yamlfile.read(Path(settings.routes)), rules, utc_now())
+    return rules
 
 
 @contextmanager

@@ -86,6 +86,8 @@ def _judge(case: Case, rules: Rulebook) -> Routing:
 
 def _authenticate(case: Case, document: Document, rules: Rulebook) -> Participant:
     key = signature.verify(document, rules.keys)
+    if key.participant not in rules.participants:  # the platform's own key signs receipts, not messages
+        raise refuse(codes.UNKNOWN_KEY, f"key {key.id} belongs to no participant")
     if key.participant != case.delivery.submitter:
         raise refuse(codes.OTHERS_OUTBOX, f"signed by {key.participant}")
     if trouble := key.trouble(case.now):

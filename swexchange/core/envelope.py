@@ -14,7 +14,7 @@ from datetime import datetime
 from lxml import etree
 
 from swexchange.core import codes
-from swexchange.core.canonical import CHINA, DXP
+from swexchange.core.canonical import CHINA, DXP, local_time
 from swexchange.core.model import BusinessKey, Head
 from swexchange.core.parse import refuse
 from swexchange.core.rulebook import BarePlaces, Participant
@@ -24,6 +24,7 @@ DXP_MSG_SV = f"{{{DXP}}}DxpMsgSv"
 ENVELOPES = frozenset({DXP_MSG, DXP_MSG_SV})
 _ADD_INFO = f"{{{DXP}}}AddInfo"
 _KEY = f"{{{DXP}}}BizKey/{{{DXP}}}Key"
+_DIGITS = (12, 14, 17)  # yyyyMMddHHmm, with seconds, with milliseconds
 _MSG_ID, _SUB_MSG_ID, _STA_NODE = f"{{{DXP}}}MsgId", f"{{{DXP}}}SubMsgId", f"{{{DXP}}}StaNode"
 
 
@@ -44,7 +45,8 @@ def read_dxp(root: etree._Element) -> Envelope:
         return _read_message(root)
     number, message = root[0], root[1]
     letter = _read_message(message)
-    message_id = number.findtext(_MSG_ID, "") + number.findtext(_SUB_MSG_ID, "")
+    # The parts apart: MsgId 12 is not part 2 of MsgId 1.
+    message_id = "/".join(filter(None, (number.findtext(_MSG_ID), number.findtext(_SUB_MSG_ID))))
     return replace(letter, message_id=message_id, signer=number.findtext(_STA_NODE, ""))
 
 
@@ -79,9 +81,16 @@ def read_bare(root: etree._Element, places: BarePlaces, type_id: str) -> Envelop
     message_id = _required(root, places.id.name, places.id.value(root), 255)
     sender = _required(root, places.sender.name, places.sender.value(root), 16)
     receivers = tuple(places.receivers.values(root)[:5]) if places.receivers else ()
-    created = places.created.value(root) if places.created else ""
+    said = places.created.value(root) if places.created else ""
+    created = _as_xml_time(said) if said else ""
     head = Head(message_id, sender, receivers, created, type_id)
     return Envelope(head, message_id, sender, (), None)
+
+
+def _as_xml_time(text: str) -> str:
+    """A time as CreatTime wants it; unchanged where it is an xs:dateTime already."""
+    at = moment(text)
+    return local_time(at) if text.isdigit() else text
 
 
 def _required(root: etree._Element, name: str, value: str, longest: int) -> str:
@@ -94,17 +103,20 @@ def _required(root: etree._Element, name: str, value: str, longest: int) -> str:
 
 
 def _decode(data: etree._Element) -> bytes:
-    text = "".join((data.text or "").split())
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        plain = (data.text or "").encode("ascii").translate(None, b" \t\r\n")
+        return binascii.a2b_base64(plain, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise refuse(codes.NOT_BASE64, str(error), path="/DxpMsg/Data", line=data.sourceline or 0) from None
 
 
 def moment(text: str) -> datetime:
-    """The moment a sender's xs:dateTime means; without a zone it is +08:00. Raises Rejected 4011."""
+    """The moment of an xs:dateTime, or of 12, 14 or 17 digits; +08:00 unless it has a zone. Raises Rejected 4011."""
+    plain = text.strip()
+    if plain.isascii() and plain.isdigit() and len(plain) in _DIGITS:
+        plain = f"{plain[:8]}T{plain[8:14]}" + (f".{plain[14:]}" if len(plain) > 14 else "")
     try:
-        parsed = datetime.fromisoformat(text.strip())
+        parsed = datetime.fromisoformat(plain)
     except ValueError:
-        raise refuse(codes.BAD_TIME, f"{text[:40]!r} is not YYYY-MM-DDThh:mm:ss with an optional zone") from None
+        raise refuse(codes.BAD_TIME, f"{text[:40]!r} is no YYYY-MM-DDThh:mm:ss with an optional zone") from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=CHINA)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from swexchange.core.model import Decision, Kind, Outcome
 
+
 def exchange_id(received_at: datetime, submitter: str, digest: bytes) -> str:
     """32 hex digits: 48 bits of milliseconds, 80 bits of content; sorts by time of receipt."""
     milliseconds = int(received_at.timestamp() * 1000)

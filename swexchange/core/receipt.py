@@ -7,6 +7,7 @@ Result per receiver, OriHead a copy of the original TransInfo. Lengths are those
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from swexchange.core import codes
 from swexchange.core.canonical import CHINA, DXP, escape, head, local_time
@@ -88,7 +89,11 @@ def _sentence(code: str) -> str:
 
 def _original_head(decision: Decision, to: str, platform: Platform) -> str:
     """The original's TransInfo; where it could not be read, what is known of it in the same form."""
-    return head("OriHead", decision.head or _unread(decision, to, platform))
+    unread = _unread(decision, to, platform)
+    known = decision.head or unread
+    # A bare document may name neither receivers nor a time; OriHead must.
+    complete = replace(known, receivers=known.receivers or unread.receivers, created=known.created or unread.created)
+    return head("OriHead", complete)
 
 
 def _unread(decision: Decision, to: str, platform: Platform) -> Head:

@@ -59,7 +59,7 @@ def read_platform(sheet: Sheet, keys: Mapping[str, Key], key_folders: Sequence[P
         return None
     if private.public != public.public:
         what = f"the private key {entry['key']} does not belong to the public key in this file"
-        sheet.problem(what, place, "Put here the public key that `swexchange keys list` prints")
+        sheet.problem(what, place, f"Put here what `swexchange keys public {entry['key']}` prints")
     return Platform(entry["id"], entry["node"], private)
 
 

@@ -17,6 +17,7 @@ from swexchange.core.parse import Document, parse
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.signature import sign
 from swexchange.errors import ConfigFault, Rejected
+from swexchange.rules.sheet import RulesInvalid
 from swexchange.yamlfile import YamlFile
 
 _KEY = SigningKey.from_seed("sample", bytes(31) + b"\1")
@@ -40,6 +41,17 @@ def run(file: YamlFile, rules: Rulebook, now: datetime) -> Iterator[Result]:
             yield Result(test["name"], line, _difference(test["expect"], decision))
         except ConfigFault as fault:
             yield Result(test["name"], line, str(fault))
+
+
+def require(file: YamlFile, rules: Rulebook, now: datetime) -> None:
+    """Raise RulesInvalid unless every test of a rules file gets the decision it expects."""
+    failed = (result for result in run(file, rules, now) if result.difference)
+    problems = [
+        ConfigFault(f"test {result.name!r}: {result.difference}", where=f"{file.path}:{result.line}")
+        for result in failed
+    ]
+    if problems:
+        raise RulesInvalid(problems)
 
 
 def _decide(test: dict[str, Any], folder: Path, rules: Rulebook, now: datetime) -> Decision:

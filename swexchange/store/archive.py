@@ -167,9 +167,8 @@ def _conditions(wanted: Filter) -> list[Any]:
         conditions.append(exchange.c.seq.in_(_with_key(wanted.key)))
     if wanted.sender:
         conditions.append(exchange.c.sender == wanted.sender)
-    for name in ("type", "outcome", "code"):
-        if value := getattr(wanted, name):
-            conditions.append(exchange.c[name] == value)
+    given = ((name, getattr(wanted, name)) for name in ("type", "outcome", "code"))
+    conditions += [exchange.c[name] == value for name, value in given if value]
     if wanted.outcome in (Outcome.REJECTED, Outcome.WAITING) or wanted.code not in ("", ACCEPTED):
         conditions.append(_not_accepted)  # lets the partial index serve
     if wanted.receiver:

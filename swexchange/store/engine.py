@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -56,6 +57,17 @@ def parse_url(url: str) -> URL:
 def where(url: URL) -> str:
     """The database as an error names it: without password."""
     return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder of an SQLite database; None for PostgreSQL. Raises ConfigFault."""
+    parsed = parse_url(url)
+    return Path(str(parsed.database)).resolve().parent if parsed.get_backend_name() == "sqlite" else None
+
+
+def is_missing(url: URL) -> bool:
+    """Whether an SQLite database has no file yet: opening it would make one, with the wrong owner perhaps."""
+    return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
 
 
 def make_engine(url: URL, *, durable: bool = True, read_only: bool = False) -> Engine:

@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import inspect, text
 
 from swexchange.errors import ConfigFault
-from swexchange.store.engine import faults, make_engine, parse_url, where
+from swexchange.store.engine import faults, is_missing, make_engine, parse_url, where
 
 
 def _config() -> Config:
@@ -50,6 +50,8 @@ def upgrade(url: str) -> tuple[str, str]:
 def version(url: str) -> str:
     """The version of a database; '' for one without our tables. Raises StoreDown."""
     parsed = parse_url(url)
+    if is_missing(parsed):
+        return ""
     engine = make_engine(parsed, read_only=True)
     try:
         with faults(where(parsed)), engine.begin() as connection:
