@@ -110,8 +110,10 @@ class Explainer:
         ready = self._is_ready(self._compile_deadline)
         reply = self._ask(self._compile_request(bundle.digest), self._compile_deadline) if ready else None
         if reply is None:
-            what = f"the schema took longer than {self._compile_deadline:g} s or too much memory to compile"
-            raise ConfigFault(what, where=bundle.where("", 0), do="Make it smaller, or name fewer documents")
+            what = (
+                f"xmlschema did not start, took longer than {self._compile_deadline:g} s or too much memory to compile"
+            )
+            raise ConfigFault(what, where=bundle.where("", 0), do="Make the schema smaller, or name fewer documents")
         if "failed" in reply:
             where = bundle.where(reply.get("source", ""), reply.get("element", sys.maxsize))
             raise ConfigFault(reply["failed"], where=where, do="Correct the schema")
@@ -237,7 +239,8 @@ class _Child:
 
 def _environment() -> dict[str, str]:
     """What the child needs to find its modules, and nothing else of ours."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"}
+    places = [str(Path(__file__).parents[1]), *map(os.path.abspath, filter(None, sys.path))]
+    return {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"}
 
 
 def _write(bundle: Bundle, folder: Path) -> None:

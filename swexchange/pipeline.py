@@ -42,6 +42,9 @@ class Book(Protocol):
     def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
         """The recorded decisions among these identities."""
 
+    def accepted_bytes(self, wanted: Collection[tuple[str, bytes]]) -> Mapping[tuple[str, bytes], Recorded]:
+        """Accepted or waiting exchanges of these submitters with these digests, whatever their identity."""
+
     def candidates(self, keys: Collection[BusinessKey]) -> Mapping[BusinessKey, Sequence[Candidate]]:
         """Accepted exchanges that carry these keys, oldest first, at most 20 a key."""
 
@@ -197,12 +200,15 @@ def _reconcile(
 ) -> Iterator[Decision]:
     """The decisions that are new; repeats are answered from the record. One batch may hold both."""
     known = dict(book.known(identities))
+    # Rules may have changed since a message was accepted: its bytes are enough to know it again.
+    refused = {(d.submitter, d.digest) for d in decisions if d.outcome is Outcome.REJECTED}
+    accepted = book.accepted_bytes(refused) if refused else {}
     happenings = []
     for fresh in decisions:
         decision = fresh
         if not earlier(fresh, known) and (holder := in_conflict(fresh, known)):
             decision = conflict(fresh, holder, rules)
-        if stored := earlier(decision, known):
+        if stored := accepted.get((decision.submitter, decision.digest)) or earlier(decision, known):
             report.repeated.append((decision, stored))
             outbox.owed += stored.unsent
             outbox.again += [stored.receipt] if stored.receipt else []

@@ -65,8 +65,13 @@ def parse(raw: bytes, path: Path) -> YamlFile:
         raise ConfigFault(f"not YAML: {error.problem or error.context}", where=f"{path}:{line}") from None
     except yaml.YAMLError as error:
         raise ConfigFault(f"not YAML: {error}", where=str(path)) from None
+    except RecursionError:
+        raise ConfigFault("nested too deep", where=str(path)) from None
     lines: dict[Place, int] = {}
-    return YamlFile(path, raw, _build(node, (), lines, path), lines)
+    try:
+        return YamlFile(path, raw, _build(node, (), lines, path), lines)
+    except RecursionError:
+        raise ConfigFault("nested too deep", where=str(path)) from None
 
 
 def _guard_aliases(text: str, path: Path) -> None:
@@ -83,7 +88,7 @@ def _build(node: yaml.Node | None, place: Place, lines: dict[Place, int], path: 
         return dict(_pairs(node, place, lines, path))
     if isinstance(node, yaml.SequenceNode):
         return [_build(item, (*place, i), lines, path) for i, item in enumerate(node.value)]
-    return None if node.value == "" and isinstance(node, yaml.ScalarNode) and node.style is None else node.value
+    return None if node.value == "" and isinstance(node, yaml.ScalarNode) and not node.style else node.value
 
 
 def _line(mark: Any) -> int:

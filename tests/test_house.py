@@ -22,7 +22,7 @@ NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "base", "common"
 
 PURE = {"lxml", "xmlschema", "nacl"}  # what the core may import beside the standard library
 NOT_PURE = {
-    "asyncio", "builtins", "concurrent", "ctypes", "fcntl", "fileinput", "ftplib", "getpass", "glob", "http", "io",
+    "asyncio", "builtins", "ctypes", "fcntl", "fileinput", "ftplib", "getpass", "glob", "http", "io",
     "locale", "logging", "mmap", "multiprocessing", "os", "pathlib", "platform", "queue", "random", "resource",
     "sched", "secrets", "select", "selectors", "shutil", "signal", "smtplib", "socket", "socketserver", "sqlite3",
     "ssl", "subprocess", "syslog", "tempfile", "threading", "time", "urllib", "uuid", "warnings", "zoneinfo",

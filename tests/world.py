@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 from lxml import etree
 
 from swexchange.core.keys import Key, SigningKey
-from swexchange.core.model import Decision, Delivery, Finding
+from swexchange.core.model import Decision, Delivery, Finding, Kind
 from swexchange.core.parse import parse
 from swexchange.core.rulebook import (
     BarePlaces,
@@ -175,6 +175,12 @@ def rulebook(**changes: Any) -> Rulebook:
     return replace(rules, **changes)
 
 
+def permitting(participant: str, **changes: Any) -> Rulebook:
+    """The rules of this world with one participant's permissions changed."""
+    everyone = participants()
+    return rulebook(participants=everyone | {participant: replace(everyone[participant], **changes)})
+
+
 # -- business documents
 
 
@@ -256,9 +262,13 @@ def dxp_msg_sv(
     """A DxpMsg as one transport node hands it to another, unsigned."""
     sub = f"<SubMsgId>{part}</SubMsgId>" if part else ""
     return (
-        f'<DxpMsgSv xmlns="{DXP}" ver="1.0"><SvNo Ver="1.0"><MsgId>{message_id}</MsgId>{sub}'
-        f"<SendTime>{CREATED}</SendTime><EndNode>{end}</EndNode><StaNode>{node}</StaNode></SvNo>"
-    ).encode() + message + b"</DxpMsgSv>"
+        (
+            f'<DxpMsgSv xmlns="{DXP}" ver="1.0"><SvNo Ver="1.0"><MsgId>{message_id}</MsgId>{sub}'
+            f"<SendTime>{CREATED}</SendTime><EndNode>{end}</EndNode><StaNode>{node}</StaNode></SvNo>"
+        ).encode()
+        + message
+        + b"</DxpMsgSv>"
+    )
 
 
 def signed(document: bytes, by: str | SigningKey = ENTERPRISE) -> bytes:
@@ -298,6 +308,11 @@ def receipt(decision: Decision) -> etree._Element:
     _receipt_schema().assertValid(document.root)
     assert verify(document, keys_of(registered(PLATFORM))).participant == PLATFORM
     return document.root
+
+
+def sent(decision: Decision) -> list[tuple[Kind, str]]:
+    """What goes to whom because of a decision."""
+    return [(copy.kind, copy.to) for copy in decision.copies]
 
 
 def texts(root: etree._Element, name: str) -> list[str]:

@@ -16,7 +16,7 @@ _UNWRITABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def escape(text: str) -> str:
     """Text as exclusive C14N writes it; characters that XML cannot hold become U+FFFD."""
-    clean = _UNWRITABLE.sub("\ufffd", text)
+    clean = text if text.isprintable() else _UNWRITABLE.sub("\ufffd", text)
     return clean.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

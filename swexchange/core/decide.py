@@ -54,6 +54,7 @@ class Case:
     edition: str = ""
     keys: tuple[BusinessKey, ...] = ()
     answers: tuple[BusinessKey, ...] = ()
+    askers: tuple[str, ...] = ()
     facts: Facts = field(default_factory=dict)
 
 
@@ -202,6 +203,8 @@ def _route(case: Case, letter: Envelope, kind: MessageType, participant: Partici
     routing = route(rules, case.facts, letter.head, participant)
     if not routing.routes:
         raise refuse(codes.NO_ROUTE, f"type {kind.id} from {participant.id}")
+    if routing.to_asker:
+        case.askers = tuple(r for r in letter.head.receivers if r in rules.participants)
     if routing.to_asker and not case.answers:
         names = ", ".join(place.name for place in kind.answers)
         raise refuse(codes.MISSING_FIELD, f"none of {names} says which message this answers")
@@ -236,6 +239,7 @@ def _decision(
         results=routing.results if routing else (),
         keys=case.keys,
         answers=case.answers,
+        askers=case.askers,
     )
 
 

@@ -129,6 +129,7 @@ class Decision:
     results: tuple[ReceiverResult, ...] = ()
     keys: tuple[BusinessKey, ...] = ()
     answers: tuple[BusinessKey, ...] = ()  # keys of the message it answers; empty = it answers none
+    askers: tuple[str, ...] = ()  # participants whom an answer names as its receivers; empty = whoever asked
     copies: tuple[Copy, ...] = ()
 
     @property

@@ -7,6 +7,7 @@ without DOCTYPE, comment or processing instruction, and within the limits of str
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lxml import etree
@@ -15,15 +16,23 @@ from swexchange.core import codes
 from swexchange.core.model import Finding
 from swexchange.errors import Rejected
 
+MAX_DETAIL = 300  # characters of a finding's detail: texts of a message may be long
 MAX_DEPTH = 64
-MAX_MARKUP = 200_000  # elements, attributes and namespace declarations together
+MANY = 2_000  # what ordinary documents never reach, and nothing hostile can hurt below
+MAX_MARKUP = 500_000  # tags, attributes and namespace declarations together
+
+
+def _new_parser() -> etree.XMLParser:
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+
 
 _DECLARATION = re.compile(rb"<\?xml\s[^>]*\?>")
 _OTHER_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["'](?!utf-8["'])""", re.IGNORECASE)
-_ROOT_TAG = re.compile(rb"\s*<[^!?]")
+_BEFORE_ROOT = re.compile(rb"\s*(<!DOCTYPE|<!--|<\?)")
+_RESOURCE_LIMIT = 114  # libxml2's XML_ERR_RESOURCE_LIMIT: depth, or one text over 10 MB
 _COMMENT_OR_PI = etree.XPath("//comment() | //processing-instruction()")
 # One for all documents: making one costs more than most parsing. A failed document leaves nothing in it.
-_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+_PARSER = _new_parser()
 _TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 
@@ -43,7 +52,7 @@ class Document:
 
 def refuse(code: str, detail: str = "", *, path: str = "", line: int = 0) -> Rejected:
     """A refusal with one finding."""
-    return Rejected(Finding(code, detail, path, line))
+    return Rejected(Finding(code, detail[:MAX_DETAIL], path, line))
 
 
 def parse(body: bytes, max_bytes: int) -> Document:
@@ -62,8 +71,10 @@ def _guard_bytes(body: bytes, max_bytes: int) -> None:
         raise refuse(codes.TOO_LARGE, f"{len(body)} bytes, at most {max_bytes}")
     if not body or body.isspace():
         raise refuse(codes.EMPTY)
-    if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00")):
-        raise refuse(codes.NOT_UTF8, "starts with a byte order mark or a zero byte")
+    if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise refuse(codes.NOT_UTF8, "starts with a byte order mark")
+    if b"\0" in body:  # libxml2 would take it for UTF-16 or UTF-32
+        raise refuse(codes.NOT_UTF8, "contains a zero byte")
     if _OTHER_ENCODING.match(body):
         raise refuse(codes.NOT_UTF8, "the XML declaration names another encoding")
     try:
@@ -74,23 +85,30 @@ def _guard_bytes(body: bytes, max_bytes: int) -> None:
 
 def _guard_markup(body: bytes, start: int) -> None:
     """Looks at bytes only, so that no hostile structure is ever built; a DOCTYPE can stand before the root only."""
-    if not _ROOT_TAG.match(body, start):
-        prolog = body[start : start + 1000].lstrip()
-        if prolog.startswith(b"<!DOCTYPE"):
-            raise refuse(codes.DOCTYPE)
-        if prolog.startswith((b"<!--", b"<?")):
-            raise refuse(codes.COMMENT)
-    if len(body) > MAX_MARKUP and body.count(b"<") + body.count(b"=") > MAX_MARKUP:
-        raise refuse(codes.TOO_COMPLEX, f"more than {MAX_MARKUP} elements, attributes and namespaces")
+    if found := _BEFORE_ROOT.match(body, start):
+        raise refuse(codes.DOCTYPE if found[1] == b"<!DOCTYPE" else codes.COMMENT)
+    if len(body) <= MANY:
+        return
+    equals = body.count(b"=")
+    if equals + body.count(b"<") > MAX_MARKUP:
+        raise refuse(codes.TOO_COMPLEX, f"more than {MAX_MARKUP} tags, attributes and namespaces")
+    # Sorting attributes takes the square of their number; no tag holds a `<`.
+    if equals > MANY and any(piece.count(b"=") > MANY for piece in body.split(b"<")):
+        raise refuse(codes.TOO_COMPLEX, f"more than {MANY} attributes and namespaces in one element")
 
 
 def _parse(body: bytes) -> etree._Element:
     try:
-        return etree.fromstring(body, _PARSER)
+        return etree.fromstring(body, _PARSER) if body.count(b"<") < MANY else _parse_apart(body)
     except etree.XMLSyntaxError as error:
-        too_deep = "depth" in (error.msg or "").lower()
-        code = codes.TOO_COMPLEX if too_deep else codes.MALFORMED
+        code = codes.TOO_COMPLEX if error.code == _RESOURCE_LIMIT else codes.MALFORMED
         raise refuse(code, error.msg or "", line=error.lineno or 0) from None
+
+
+def _parse_apart(body: bytes) -> etree._Element:
+    """Parse on a thread of its own: libxml2 keeps every name it meets for as long as the thread lives."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: etree.fromstring(body, _new_parser())).result()
 
 
 def _guard_tree(root: etree._Element, body: bytes, start: int) -> None:

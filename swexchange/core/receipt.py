@@ -89,11 +89,11 @@ def _sentence(code: str) -> str:
 
 def _original_head(decision: Decision, to: str, platform: Platform) -> str:
     """The original's TransInfo; where it could not be read, what is known of it in the same form."""
-    unread = _unread(decision, to, platform)
-    known = decision.head or unread
-    # A bare document may name neither receivers nor a time; OriHead must.
-    complete = replace(known, receivers=known.receivers or unread.receivers, created=known.created or unread.created)
-    return head("OriHead", complete)
+    known = decision.head or _unread(decision, to, platform)
+    if not (known.receivers and known.created):  # a bare document may name neither; OriHead must
+        unread = _unread(decision, to, platform)
+        known = replace(known, receivers=known.receivers or unread.receivers, created=known.created or unread.created)
+    return head("OriHead", known)
 
 
 def _unread(decision: Decision, to: str, platform: Platform) -> Head:

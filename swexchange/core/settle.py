@@ -32,17 +32,16 @@ def choose_parent(answer: Decision, candidates: Mapping[BusinessKey, Sequence[Ca
     """The exchange an answer belongs to: the first that carried a key it names and that its sender may answer.
 
     A sender may answer what was delivered to it, and what it answered before. Where the
-    answer's envelope names a participant who asked, that one is meant: a key that another
-    participant also used cannot draw the answer away.
+    answer's envelope names participants, one of these is meant: a key that another participant
+    also used cannot draw the answer away.
     """
-    asked = [
+    asked = (
         parent
         for key in answer.answers
         for candidate in candidates.get(key, ())
         if (parent := _asked(answer, candidate))
-    ]
-    named = [parent for parent in asked if answer.head and parent.sender in answer.head.receivers]
-    return next(iter(named or asked), None)
+    )
+    return next((parent for parent in asked if not answer.askers or parent.sender in answer.askers), None)
 
 
 def _asked(answer: Decision, candidate: Candidate) -> Parent | None:

@@ -41,8 +41,11 @@ _SIGNATURES = etree.XPath("//ds:Signature", namespaces={"ds": DSIG})
 
 
 def canonical(element: etree._Element) -> bytes:
-    """Exclusive C14N 1.0 without comments, of the element alone."""
-    return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    """Exclusive C14N 1.0 without comments, of the element alone. Raises Rejected 4008 where it has none."""
+    try:
+        return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    except etree.C14NError:  # such as a relative namespace name
+        raise refuse(codes.NOT_CANONICAL, "the document has no canonical form") from None
 
 
 def verify(document: Document, keys: Mapping[str, Key]) -> Key:
@@ -53,13 +56,11 @@ def verify(document: Document, keys: Mapping[str, Key]) -> Key:
     """
     element = _only_signature(document.root)
     wire = _canonical_wire(document)
-    signature = canonical(element)
-    profile = _read_usual(signature) or _read_any(element)
+    profile = _read_usual(wire) or _read_any(element, wire)
     key = keys.get(profile.key_id)
     if key is None:
         raise refuse(codes.UNKNOWN_KEY, f"key {profile.key_id[:80]!r}")
-    _, signed = _cut(wire, signature)
-    if hashlib.sha256(signed).digest() != profile.digest:
+    if hashlib.sha256(profile.signed).digest() != profile.digest:
         raise refuse(codes.ALTERED, "the digest in the signature is not that of the data")
     try:
         nacl.bindings.crypto_sign_open(profile.value + profile.signed_info, key.public)
@@ -76,6 +77,7 @@ class _Profile:
     value: bytes
     key_id: str
     signed_info: bytes  # canonical
+    signed: bytes  # the canonical document without the signature
 
 
 def _only_signature(root: etree._Element) -> etree._Element:
@@ -116,9 +118,12 @@ def _cut(wire: bytes, signature: bytes) -> tuple[int, bytes]:
     return start, wire[:start] + wire[start + len(signature) :]
 
 
-def _read_usual(signature: bytes) -> _Profile | None:
-    """Reads the form that `seal` writes by comparing bytes, which is quick; None for any other form."""
-    found = _USUAL_SIGNATURE.fullmatch(signature)
+def _read_usual(wire: bytes) -> _Profile | None:
+    """Reads the form that `seal` writes by comparing bytes, which is quick; None for any other form.
+
+    In canonical bytes `<` begins markup and nothing else, so what is found is the one Signature.
+    """
+    found = _USUAL_SIGNATURE.search(wire)
     if not found:
         return None
     digest, value, key_id = found.groups()
@@ -127,10 +132,11 @@ def _read_usual(signature: bytes) -> _Profile | None:
         _decoded(value.decode(), 64, "SignatureValue"),
         key_id.decode(),
         _SIGNED_INFO % (_NAMESPACE, digest),
+        wire[: found.start()] + wire[found.end() :],
     )
 
 
-def _read_any(signature: etree._Element) -> _Profile:
+def _read_any(signature: etree._Element, wire: bytes) -> _Profile:
     """Reads any form that the profile allows: other prefixes, white space inside SignedInfo."""
     info, value, key_info = _children(signature, "SignedInfo", "SignatureValue", "KeyInfo", text="")
     (key_name,) = _children(key_info, "KeyName", text="")
@@ -154,6 +160,7 @@ def _read_any(signature: etree._Element) -> _Profile:
         _decoded(_text(value), 64, "SignatureValue"),
         _text(key_name),
         canonical(info),
+        _cut(wire, canonical(signature))[1],
     )
 
 

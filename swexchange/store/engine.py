@@ -19,7 +19,8 @@ from sqlalchemy.engine import URL, make_url
 from swexchange.errors import ConfigFault, StoreDown, Unstorable
 
 BUSY_SECONDS = 30
-SQLITE_CACHE_KIB = 32_000
+SQLITE_CACHE_KIB = 8_000
+SQLITE_PAGE = 8192  # bytes: a declaration and its receipt fill one; of a file that exists it stays as it is
 _FULL, _NORMAL = 2, 1
 _PRAGMAS = {
     "journal_mode": "wal",
@@ -35,6 +36,12 @@ _NO_WAIT_WITHOUT_END = {  # seconds, but for the last: milliseconds without an a
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": BUSY_SECONDS * 1000,
+}
+_ADVICE = {
+    # Every identity of a batch is locked for itself; PostgreSQL's usual settings have room for some 12,000.
+    "out of shared memory": "Raise PostgreSQL's max_locks_per_transaction, or lower SWX_BATCH",
+    "disk is full": "Free disk space",
+    "malformed": "Restore the database from a backup; `swexchange db check` says more",
 }
 _DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
@@ -70,38 +77,38 @@ def is_missing(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
 
 
-def make_engine(url: URL, *, durable: bool = True, read_only: bool = False) -> Engine:
-    """An engine; without `durable` a commit is not synced to disk and may be undone by a crash."""
+def make_engine(url: URL, *, read_only: bool = False) -> Engine:
+    """An engine with one connection at rest, set up and checked when it is made."""
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, durable, read_only)
+        return _sqlite(url, read_only)
     options = f"-c lock_timeout={BUSY_SECONDS}s -c statement_timeout={2 * BUSY_SECONDS}s"
     options += " -c idle_in_transaction_session_timeout=300s"
-    if not durable:
-        options += " -c synchronous_commit=off"
+    if read_only:
+        options += " -c default_transaction_read_only=on"
     arguments = {**_NO_WAIT_WITHOUT_END, "options": options}
     # Pinged before use: after a restart of the server, a connection at rest must not cost a batch.
     engine = sqlalchemy.create_engine(
         url, pool_size=1, pool_pre_ping=True, hide_parameters=True, connect_args=arguments
     )
-    if durable:
-        event.listen(engine, "connect", _check_postgresql)
+    event.listen(engine, "connect", _check_postgresql)
     return engine
 
 
-def _sqlite(url: URL, durable: bool, read_only: bool) -> Engine:
+def _sqlite(url: URL, read_only: bool) -> Engine:
     # Transactions are begun by us, not by the driver.
     arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
     engine = sqlalchemy.create_engine(url, pool_size=1, hide_parameters=True, connect_args=arguments)
-    pragmas = _PRAGMAS if durable else {**_PRAGMAS, "synchronous": _NORMAL}
 
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
-        for name, value in pragmas.items():
+        connection.execute(f"PRAGMA page_size={SQLITE_PAGE}")
+        for name, value in _PRAGMAS.items():
             connection.execute(f"PRAGMA {name}={value}")
             found = connection.execute(f"PRAGMA {name}").fetchone()[0]
             if found != value:
                 what = f"SQLite has {name}={found}, {value} is needed"
                 raise ConfigFault(what, do="Put the database on a local disk")
+        connection.execute(f"PRAGMA query_only={int(read_only)}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -121,6 +128,24 @@ def _check_postgresql(connection: Any, _record: object) -> None:
 
 
 @contextmanager
+def transaction(engine: Engine, *, synced: bool = True) -> Iterator[Connection]:
+    """A transaction; without `synced` its commit does not wait for the disk, and a crash may undo it.
+
+    Both on one connection: a second one that writes would spoil SQLite's page cache at every turn.
+    """
+    with engine.connect() as connection:
+        if is_sqlite(connection):
+            pragma = f"PRAGMA synchronous={_FULL if synced else _NORMAL}"
+            driver: Any = connection.connection.driver_connection
+            with as_sqlalchemy(connection, pragma):
+                driver.execute(pragma)  # within a transaction it could not be changed any more
+        with connection.begin():
+            if not (synced or is_sqlite(connection)):
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            yield connection
+
+
+@contextmanager
 def faults(place: str) -> Iterator[None]:
     """Turns the drivers' errors into ours: refused data apart from a database that does not do its work."""
     try:
@@ -128,8 +153,8 @@ def faults(place: str) -> Iterator[None]:
     except (exc.DataError, exc.IntegrityError) as error:
         raise Unstorable(f"the database refuses the data: {_said(error)}", where=place) from error
     except exc.DBAPIError as error:
-        do = "Check that it runs, its disk has room, and its permissions"
-        raise StoreDown(f"the database fails: {_said(error)}", where=place, do=do) from error
+        said = _said(error)
+        raise StoreDown(f"the database fails: {said}", where=place, do=_advice(said)) from error
     except exc.TimeoutError as error:
         raise StoreDown("no connection became free in time", where=place) from error
 
@@ -142,6 +167,11 @@ def as_sqlalchemy(connection: Connection, statement: str) -> Iterator[None]:
         yield
     except driver.Error as error:
         raise exc.DBAPIError.instance(statement, None, error, driver.Error, True, dialect=connection.dialect) from error
+
+
+def _advice(said: str) -> str:
+    known = (advice for symptom, advice in _ADVICE.items() if symptom in said)
+    return next(known, "Check that it runs, its disk has room, and its permissions")
 
 
 def _said(error: exc.DBAPIError) -> str:

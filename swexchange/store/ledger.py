@@ -6,12 +6,13 @@ Implements pipeline.Ledger; `owed.py` adds forwarder.Outstanding. Reading for pe
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, func, insert, select, update
+from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, and_, func, insert, literal, select, update
 
 from swexchange.core.model import (
     BusinessKey,
@@ -26,7 +27,7 @@ from swexchange.core.model import (
     Recorded,
 )
 from swexchange.store import rows, tables
-from swexchange.store.engine import as_sqlalchemy, faults, is_sqlite, make_engine, parse_url, where
+from swexchange.store.engine import as_sqlalchemy, faults, is_sqlite, make_engine, parse_url, transaction, where
 from swexchange.store.tables import batch, business_key, copy, event, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
@@ -45,9 +46,17 @@ class Book:
 
     def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
         """The recorded decisions among these identities."""
-        wanted = _recorded_columns.where(exchange.c.identity.in_(list(identities)))
+        wanted = _recorded_columns.where(_among(self._connection, exchange.c.identity, identities))
         found = self._connection.execute(wanted).mappings().all()
         return {row["identity"]: self._recorded(row) for row in found}
+
+    def accepted_bytes(self, wanted: Collection[tuple[str, bytes]]) -> Mapping[tuple[str, bytes], Recorded]:
+        """Accepted or waiting exchanges of these submitters with these digests."""
+        digests = [digest for _, digest in wanted]
+        query = _recorded_columns.where(exchange.c.digest.in_(digests), exchange.c.outcome != str(Outcome.REJECTED))
+        found = self._connection.execute(query).mappings().all()
+        own = (row for row in found if (row["submitter"], bytes(row["digest"])) in wanted)
+        return {(row["submitter"], bytes(row["digest"])): self._recorded(row) for row in own}
 
     def _recorded(self, row: rows.Row) -> Recorded:
         copies = self._connection.execute(_copies_columns.where(exchange.c.seq == row["seq"])).mappings().all()
@@ -120,7 +129,7 @@ def note(connection: Connection, happenings: Iterable[Happening], now: int) -> N
 
 
 _recorded_columns = select(
-    exchange.c.seq, exchange.c.identity, exchange.c.exchange_id, exchange.c.digest, exchange.c.outcome, exchange.c.code
+    *(exchange.c[n] for n in ("seq", "identity", "exchange_id", "submitter", "digest", "outcome", "code"))
 )
 _copies_columns = (
     select(
@@ -145,6 +154,13 @@ _candidate_columns = tuple(
         "parent_message_id",
     )
 )
+
+
+def _among(connection: Connection, column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
+    """Whether a column is one of many values, sent as one: a statement that stays the same is parsed once."""
+    if is_sqlite(connection):
+        return column.in_(select(func.json_each(json.dumps(list(values))).table_valued("value").c.value))
+    return column == func.any(literal(list(values), ARRAY(Text)))
 
 
 def copies_query() -> Any:
@@ -183,18 +199,17 @@ class Ledger:
         parsed = parse_url(url)
         self._where = where(parsed)
         self._engine = make_engine(parsed)
-        self._lazy = make_engine(parsed, durable=False)
         self._reader = make_engine(parsed, read_only=True)
 
     def close(self) -> None:
         """End all connections."""
-        for engine in (self._engine, self._lazy, self._reader):
+        for engine in (self._engine, self._reader):
             engine.dispose()
 
     @contextmanager
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:
         """Open a transaction that no other writer of these identities overlaps; see pipeline.Ledger."""
-        with faults(self._where), self._engine.begin() as connection:
+        with faults(self._where), transaction(self._engine) as connection:
             if is_sqlite(connection):  # BEGIN IMMEDIATE: there is no other writer at all
                 number = connection.execute(_next_number).scalar_one()
             else:
@@ -208,7 +223,7 @@ class Ledger:
     def settle(self, batch_number: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note that a batch was published, but for the copies that failed; see pipeline.Ledger."""
         at = rows.microseconds(now)
-        with faults(self._where), self._lazy.begin() as connection:
+        with faults(self._where), transaction(self._engine, synced=False) as connection:
             done = update(batch).where(batch.c.id == batch_number, batch.c.settled_at.is_(None))
             connection.execute(done.values(settled_at=at))
             mark_all(connection, failed, at)
@@ -216,7 +231,7 @@ class Ledger:
     def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were sent again; see pipeline.Ledger."""
         at = rows.microseconds(now)
-        with faults(self._where), self._lazy.begin() as connection:
+        with faults(self._where), transaction(self._engine, synced=False) as connection:
             mark_all(connection, fates, at)
             resent = (Happening(c.exchange_id, Event.RESENT, c.to) for c, fate in fates if fate is Fate.CONFIRMED)
             note(connection, resent, at)

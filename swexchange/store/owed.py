@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Select, and_, func, insert, select, tuple_, u
 
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
 from swexchange.store import rows
-from swexchange.store.engine import faults, is_sqlite
+from swexchange.store.engine import faults, is_sqlite, transaction
 from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query
-from swexchange.store.tables import batch, copy, exchange
+from swexchange.store.tables import DUE, WAITING, batch, copy, exchange
 
 SECOND = 1_000_000
 DOUBTFUL_AFTER = 60 * SECOND  # a batch not settled by then was left behind by a crash
@@ -57,7 +57,7 @@ class FullLedger(Ledger):
     @contextmanager
     def matching(self, now: datetime) -> Iterator[MatchBook]:
         """Open a write transaction for `match`."""
-        with faults(self._where), self._engine.begin() as connection:
+        with faults(self._where), transaction(self._engine) as connection:
             yield MatchBook(connection, 0, rows.microseconds(now))
 
     def due(self, now: datetime, limit: int) -> Sequence[Copy]:
@@ -66,10 +66,14 @@ class FullLedger(Ledger):
         with faults(self._where):
             if not self._anything(_doubtful(at).limit(1), _due(at).limit(1)):
                 return ()
-            with self._lazy.begin() as connection:
+            with transaction(self._engine, synced=False) as connection:
                 _doubt(connection, at)
                 claimed = connection.execute(_skipping(connection, _due(at).limit(limit))).all()
-                keys = tuple_(copy.c.seq, copy.c.n).in_([tuple(row) for row in claimed])
+                # Both: SQLite finds no index for the pairs alone.
+                keys = and_(
+                    copy.c.seq.in_({seq for seq, _ in claimed}),
+                    tuple_(copy.c.seq, copy.c.n).in_([tuple(row) for row in claimed]),
+                )
                 connection.execute(update(copy).where(keys).values(due_at=at + CLAIM))
                 if not claimed:
                     return ()
@@ -79,12 +83,12 @@ class FullLedger(Ledger):
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent; see forwarder.Outstanding."""
         at = rows.microseconds(now)
-        due = and_(exchange.c.outcome == Outcome.WAITING, exchange.c.next_try <= at)
+        due = and_(WAITING, exchange.c.next_try <= at)
         query = select(exchange).where(due).order_by(exchange.c.next_try).limit(limit)
         with faults(self._where):
             if not self._anything(select(exchange.c.seq).where(due).limit(1)):
                 return ()
-            with self._lazy.begin() as connection:
+            with transaction(self._engine, synced=False) as connection:
                 found = connection.execute(_skipping(connection, query)).mappings().all()
                 for row in found:
                     tries = row["tries"] or 0
@@ -104,7 +108,7 @@ def _doubtful(at: int) -> Select[Any]:
 
 
 def _due(at: int) -> Select[Any]:
-    return select(copy.c.seq, copy.c.n).where(copy.c.state == "due", copy.c.due_at <= at).order_by(copy.c.due_at)
+    return select(copy.c.seq, copy.c.n).where(DUE, copy.c.due_at <= at).order_by(copy.c.due_at)
 
 
 def _skipping(connection: Connection, query: Select[Any]) -> Select[Any]:

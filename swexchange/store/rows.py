@@ -79,6 +79,8 @@ def _detail(decision: Decision) -> str:
         values = getattr(decision, name)
         if values:
             detail[name] = [_values(value) for value in values]
+    if decision.askers:
+        detail["askers"] = decision.askers
     return _encode(detail)
 
 
@@ -124,6 +126,7 @@ def decision_of(row: Row, rules_digest: str) -> Decision:
         results=tuple(ReceiverResult(*values) for values in detail.get("results", ())),
         keys=tuple(BusinessKey(*values) for values in detail.get("keys", ())),
         answers=tuple(BusinessKey(*values) for values in detail.get("answers", ())),
+        askers=tuple(detail.get("askers", ())),
     )
 
 

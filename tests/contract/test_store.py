@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -99,11 +99,10 @@ def test_a_copy_marked_confirmed_before_its_batch_is_settled_is_not_owed(ledger:
 def test_an_exception_leaves_nothing(ledger: FullLedger, database: Database) -> None:
     """A transaction that its caller leaves by an exception has recorded nothing at all."""
     fresh = accepted(keys=[ENTRY])
-    with pytest.raises(RuntimeError, match="mid-way"):  # noqa: PT012 - the exception is inside on purpose
-        with ledger.write(lookups(fresh), NOW, RULES) as book:
-            book.record([Entry(identity(fresh), fresh)])
-            book.note([Happening(fresh.exchange_id, Event.REPEATED)])
-            raise RuntimeError("mid-way")
+    with pytest.raises(RuntimeError, match="mid-way"), ledger.write(lookups(fresh), NOW, RULES) as book:  # noqa: PT012
+        book.record([Entry(identity(fresh), fresh)])
+        book.note([Happening(fresh.exchange_id, Event.REPEATED)])
+        raise RuntimeError("mid-way")
     for table in ("batch", "exchange", "copy", "business_key", "event"):
         assert database.rows(f"SELECT count(*) FROM {table}") == [(0,)]
     record(ledger, fresh)
@@ -256,7 +255,7 @@ with open_ledger(sys.argv[1]) as ledger:
 
 def test_kill_9_after_the_commit_keeps_all(ledger: FullLedger, database: Database) -> None:
     """What was committed is there after the process died without warning."""
-    done = subprocess.run([sys.executable, "-c", _RECORD_AND_DIE, database.url], cwd=os.getcwd(), check=False)
+    done = subprocess.run([sys.executable, "-c", _RECORD_AND_DIE, database.url], cwd=Path.cwd(), check=False)
     assert done.returncode == -signal.SIGKILL
     assert database.rows("SELECT count(*) FROM exchange") == [(20,)]
     assert len(ledger.due(after(seconds=61), 100)) == 40

@@ -56,7 +56,7 @@ def test_a_server_message_is_identified_by_its_number() -> None:
     """MsgId and SubMsgId identify a DxpMsgSv, StaNode signs it; head, keys and document are the inner message's."""
     inner = dxp_msg(b"<a/>", "ID", keys={"No": "1"})
     letter = read_dxp(etree.fromstring(dxp_msg_sv(inner, "N" * 32, part="2")))
-    assert (letter.message_id, letter.signer) == ("N" * 32 + "2", PROVINCE_NODE)
+    assert (letter.message_id, letter.signer) == ("N" * 32 + "/2", PROVINCE_NODE)
     plain = read_dxp(etree.fromstring(inner))
     assert (letter.head, letter.keys, letter.payload) == (plain.head, plain.keys, plain.payload)
 

@@ -39,10 +39,12 @@ CREATE TABLE exchange (
     body {bytes} NOT NULL
 );
 CREATE UNIQUE INDEX exchange_identity ON exchange (identity);
+CREATE INDEX exchange_digest ON exchange (digest);
 CREATE INDEX exchange_listing ON exchange (exchange_id, type);
 CREATE INDEX exchange_sender ON exchange (sender, exchange_id);
-CREATE INDEX exchange_message ON exchange (message_id);
-CREATE INDEX exchange_refused ON exchange (code, exchange_id) WHERE outcome <> 'accepted';
+CREATE INDEX exchange_message ON exchange (message_id, sender);
+CREATE INDEX exchange_outcome ON exchange (outcome, exchange_id) WHERE outcome <> 'accepted';
+CREATE INDEX exchange_code ON exchange (code, exchange_id) WHERE outcome <> 'accepted';
 CREATE INDEX exchange_waiting ON exchange (next_try) WHERE outcome = 'waiting';
 CREATE TABLE copy (
     seq BIGINT NOT NULL,
@@ -55,7 +57,7 @@ CREATE TABLE copy (
     sent_at BIGINT,
     tries SMALLINT,
     PRIMARY KEY (seq, n)
-) {without_rowid};
+);
 CREATE INDEX copy_due ON copy (due_at) WHERE state = 'due';
 CREATE TABLE business_key (
     value TEXT NOT NULL,

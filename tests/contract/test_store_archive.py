@@ -1,0 +1,215 @@
+"""What the audit log answers: one exchange in full, a search by each of its parts, what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind, Outcome
+from swexchange.errors import StoreDown
+from swexchange.store import Archive, Filter, FullLedger, open_archive
+from tests.contract.conftest import Database
+from tests.contract.exchanges import (
+    ALICE,
+    BOB,
+    CUSTOMS,
+    NOW,
+    PORT,
+    RULES,
+    accepted,
+    after,
+    answer_copy,
+    deliver,
+    parent_of,
+    record,
+    rejected,
+    waiting,
+)
+
+ENTRY = BusinessKey("EntryId", "530420261040012345")
+
+
+@pytest.fixture
+def archive(database: Database) -> Iterator[Archive]:
+    """The audit log of the same database, on connections of its own."""
+    with open_archive(database.url) as opened:
+        yield opened
+
+
+def _found(archive: Archive, **wanted: object) -> list[str]:
+    """Message ids of what a search finds, in its order."""
+    return [summary.message_id for summary in archive.search(Filter(**wanted))]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def six(ledger: FullLedger) -> None:
+    """Six exchanges, a second apart."""
+    deliver(ledger, accepted("M0", ALICE, keys=[ENTRY]))
+    deliver(ledger, accepted("M1", BOB, to=(CUSTOMS, PORT), at=after(seconds=1)))
+    deliver(ledger, replace(rejected(at=after(seconds=2)), message_id="M2"))
+    deliver(ledger, replace(rejected(b"x", BOB, at=after(seconds=3), code="1003"), message_id="M1", keys=(ENTRY,)))
+    deliver(ledger, waiting("M4", [ENTRY], at=after(seconds=4)))
+    deliver(ledger, accepted("M5", ALICE, to=(PORT,), at=after(seconds=5), kind="CEB311Message"))
+
+
+@pytest.mark.usefixtures("six")
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, ["M5", "M4", "M1", "M2", "M1", "M0"]),
+        ({"message_id": "M1"}, ["M1", "M1"]),
+        ({"message_id": "M1", "sender": BOB}, ["M1", "M1"]),
+        ({"message_id": "M1", "sender": ALICE}, []),
+        ({"message_id": "M"}, []),
+        ({"key": ENTRY}, ["M4", "M1", "M0"]),
+        ({"key": BusinessKey("", ENTRY.value)}, ["M4", "M1", "M0"]),
+        ({"key": BusinessKey("SeqNo", ENTRY.value)}, []),
+        ({"key": ENTRY, "sender": BOB}, ["M1"]),
+        ({"key": ENTRY, "limit": 2}, ["M4", "M1"]),
+        ({"sender": ALICE}, ["M5", "M2", "M0"]),
+        ({"receiver": PORT}, ["M5", "M1"]),
+        ({"receiver": ALICE}, []),
+        ({"type": "CEB311Message"}, ["M5"]),
+        ({"outcome": "rejected"}, ["M1", "M2"]),
+        ({"outcome": "waiting"}, ["M4"]),
+        ({"outcome": "accepted"}, ["M5", "M1", "M0"]),
+        ({"code": "1003"}, ["M1"]),
+        ({"code": "0000", "sender": BOB}, ["M1"]),
+        ({"outcome": "rejected", "code": "0002"}, ["M2"]),
+        ({"since": after(seconds=4)}, ["M5", "M4"]),
+        ({"until": after(seconds=1)}, ["M0"]),
+        ({"since": after(seconds=1), "until": after(seconds=3)}, ["M2", "M1"]),
+        ({"limit": 2}, ["M5", "M4"]),
+    ],
+)
+def test_a_search_finds_what_fits_every_part(archive: Archive, wanted: dict[str, object], found: list[str]) -> None:
+    """Newest first, at most `limit`, and only what fits all that was asked."""
+    assert _found(archive, **wanted) == found
+
+
+@pytest.mark.usefixtures("six")
+def test_a_search_goes_on_behind_the_last_one(archive: Archive) -> None:
+    """Pages follow each other without gap or repeat."""
+    pages, last = [], ""
+    while page := archive.search(Filter(limit=4, after=last)):
+        pages.append([summary.message_id for summary in page])
+        last = page[-1].exchange_id
+    assert pages == [["M5", "M4", "M1", "M2"], ["M1", "M0"]]
+
+
+@pytest.mark.usefixtures("six")
+def test_a_summary_is_a_line_of_facts(archive: Archive) -> None:
+    """What a search shows of an exchange is as it was decided."""
+    (found,) = archive.search(Filter(type="CEB311Message"))
+    fresh = accepted("M5", ALICE, to=(PORT,), at=after(seconds=5), kind="CEB311Message")
+    assert (found.exchange_id, found.received_at) == (fresh.exchange_id, fresh.received_at)
+    assert (found.sender, found.submitter, found.message_id) == (ALICE, ALICE, "M5")
+    assert (found.type, found.outcome, found.code, found.route) == ("CEB311Message", "accepted", "0000", "declarations")
+
+
+def test_show_tells_everything(ledger: FullLedger, archive: Archive) -> None:
+    """An exchange comes back with its decision field by field, its receipt, copies, times and events."""
+    fresh = accepted(to=(CUSTOMS, PORT), keys=[ENTRY])
+    ledger.settle(record(ledger, fresh), [(fresh.copies[1], Fate.RETURNED)], after(seconds=1))
+    with ledger.write((), after(seconds=2), RULES) as book:
+        book.note([Happening(fresh.exchange_id, Event.REPEATED)])
+    trail = archive.show(fresh.exchange_id)
+    assert trail is not None
+    assert trail.decision == replace(fresh, copies=())
+    assert (trail.parent, trail.committed_at, trail.settled_at) == (None, NOW, after(seconds=1))
+    assert fresh.receipt is not None
+    assert trail.receipt == fresh.receipt.body
+    assert [(c.id, c.kind, c.to, c.bytes) for c in trail.copies] == [
+        (c.id, c.kind, c.to, len(c.body)) for c in fresh.copies
+    ]
+    assert [(c.state, c.at, c.tries) for c in trail.copies] == [
+        ("sent", after(seconds=1), 0),
+        ("due", after(seconds=11), 1),
+        ("sent", after(seconds=1), 0),
+    ]
+    assert [(at, what) for at, what, _ in trail.events] == [
+        (after(seconds=1), "returned"),
+        (after(seconds=2), "repeated"),
+    ]
+
+
+def test_show_of_a_batch_in_doubt(ledger: FullLedger, archive: Archive) -> None:
+    """Before the settling, copies are neither sent nor due, and say so."""
+    fresh = accepted()
+    record(ledger, fresh)
+    trail = archive.show(fresh.exchange_id)
+    assert trail is not None
+    assert trail.settled_at is None
+    assert {(c.state, c.at) for c in trail.copies} == {("unsettled", None)}
+
+
+def test_show_of_a_copy_sent_late(ledger: FullLedger, archive: Archive) -> None:
+    """A copy that got through at last shows when."""
+    fresh = accepted()
+    ledger.settle(record(ledger, fresh), [(fresh.copies[0], Fate.UNKNOWN)], NOW)
+    ledger.mark([(fresh.copies[0], Fate.CONFIRMED)], after(seconds=30))
+    trail = archive.show(fresh.exchange_id)
+    assert trail is not None
+    assert (trail.copies[0].state, trail.copies[0].at) == ("sent", after(seconds=30))
+
+
+def test_show_of_a_matched_answer(ledger: FullLedger, archive: Archive) -> None:
+    """An answer shows whom it answered, and the copy that went there."""
+    question, answer = accepted(keys=[ENTRY]), waiting(answers=[ENTRY])
+    deliver(ledger, question)
+    deliver(ledger, answer)
+    parent = parent_of(question)
+    with ledger.matching(after(seconds=5)) as book:
+        book.match(answer, parent, answer_copy(answer, parent))
+    trail = archive.show(answer.exchange_id)
+    assert trail is not None
+    assert (trail.parent, trail.decision.outcome) == (parent, Outcome.ACCEPTED)
+    assert [(c.kind, c.to, c.state) for c in trail.copies] == [
+        (Kind.RECEIPT, CUSTOMS, "sent"),
+        (Kind.MESSAGE, ALICE, "due"),
+    ]
+    assert [what for _, what, _ in trail.events] == ["matched"]
+
+
+def test_show_of_an_unknown_id_is_nothing(archive: Archive) -> None:
+    """An id that no exchange has is no error."""
+    assert archive.show("0" * 32) is None
+
+
+def test_what_is_open(ledger: FullLedger, archive: Archive) -> None:
+    """Waiting answers, copies due by recipient, unsettled batches, the last hour, each with its age."""
+    deliver(ledger, accepted("old", at=after(hours=-2)), now=after(hours=-2))
+    late = accepted("M1", to=(CUSTOMS, PORT))
+    ledger.settle(record(ledger, late), [(c, Fate.RETURNED) for c in late.copies[:2]], NOW)
+    deliver(ledger, waiting("Z1", [ENTRY], at=after(seconds=1)))
+    deliver(ledger, rejected(at=after(seconds=2)))
+    record(ledger, accepted("M2", at=after(seconds=3)))
+    found = archive.open(after(seconds=4))
+    assert (found.waiting, found.waiting_since) == (1, after(seconds=1))
+    assert found.due == {CUSTOMS: 1, PORT: 1}
+    assert found.due_since == NOW
+    assert (found.unsettled, found.last_received) == (1, after(seconds=3))
+    assert (found.hour, found.hour_refused) == (4, 1)
+
+
+def test_nothing_is_open_in_an_empty_database(archive: Archive) -> None:
+    """No exchange: no counts, no times."""
+    found = archive.open(NOW)
+    assert (found.waiting, found.due, found.unsettled, found.hour) == (0, {}, 0, 0)
+    assert (found.waiting_since, found.due_since, found.last_received) == (None, None, None)
+
+
+def test_reading_does_not_wait_for_a_writer(ledger: FullLedger, archive: Archive) -> None:
+    """While a batch is being written, a search answers with what was committed."""
+    deliver(ledger, accepted("M1"))
+    with ledger.write((), NOW, RULES):
+        assert _found(archive) == ["M1"]
+
+
+def test_the_archive_cannot_write(archive: Archive, database: Database) -> None:
+    """Whatever reads the audit log could not change it if it tried."""
+    with pytest.raises(StoreDown), archive._reading() as connection:
+        connection.exec_driver_sql("DELETE FROM exchange")
+    assert database.rows("SELECT count(*) FROM exchange") == [(0,)]

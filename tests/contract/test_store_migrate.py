@@ -1,0 +1,111 @@
+"""What the store promises of its version: made once, brought up whole, and never run on a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from swexchange.errors import ConfigFault, StoreDown
+from swexchange.store import migrate, open_ledger
+from swexchange.store.engine import make_engine, parse_url
+from swexchange.store.migrate import newest
+from swexchange.store.tables import metadata
+from tests import postgres
+from tests.contract.conftest import Database
+from tests.contract.exchanges import accepted, record
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def nothing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        yield Database("sqlite", f"sqlite:///{tmp_path}/new.db")
+        return
+    yield Database("postgresql", postgres.shared().create("test_new"))
+    postgres.shared().drop("test_new")
+
+
+def test_upgrading_makes_the_database(nothing: Database) -> None:
+    """An empty database becomes a current one that works; a second time changes nothing."""
+    assert migrate.upgrade(nothing.url) == ("", newest())
+    assert migrate.upgrade(nothing.url) == (newest(), newest())
+    assert migrate.check(nothing.url) == []
+    with open_ledger(nothing.url) as ledger:
+        record(ledger, accepted())
+
+
+def test_migrations_and_tables_agree(database: Database) -> None:
+    """The chain of migrations makes exactly the tables that the code describes."""
+    engine = make_engine(parse_url(database.url), read_only=True)
+    with engine.begin() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_a_database_without_tables_is_refused(nothing: Database) -> None:
+    """A worker does not run on an empty database; the error says what to do."""
+    with pytest.raises(ConfigFault, match="swexchange db upgrade"), open_ledger(nothing.url):
+        pass
+
+
+def test_a_newer_database_is_refused(database: Database) -> None:
+    """Code never runs on, nor downgrades, a database that a newer program has changed."""
+    with closing(database.connect()) as link:
+        link.execute("UPDATE alembic_version SET version_num = '9999'")
+        link.commit()
+    with pytest.raises(ConfigFault, match="9999"), open_ledger(database.url):
+        pass
+    for refusing in (migrate.upgrade, migrate.check):
+        with pytest.raises(ConfigFault, match="9999"):
+            refusing(database.url)
+
+
+def test_a_step_that_fails_leaves_the_database_as_it_was(nothing: Database) -> None:
+    """A migration that breaks half-way leaves no half schema; once the cause is gone it succeeds."""
+    with closing(nothing.connect()) as link:
+        link.execute("CREATE TABLE event (mine TEXT)")
+        link.commit()
+    with pytest.raises(Exception, match="event"):
+        migrate.upgrade(nothing.url)
+    assert migrate.version(nothing.url) == ""
+    with closing(nothing.connect()) as link:
+        link.execute("DROP TABLE event")
+        link.commit()
+    migrate.upgrade(nothing.url)
+    assert migrate.check(nothing.url) == []
+
+
+def test_damage_is_found(database: Database) -> None:
+    """A check names what is wrong with a database that lost a table or whose file was overwritten."""
+    if database.kind == "postgresql":
+        with closing(database.connect()) as link:
+            link.execute("DROP TABLE event")
+            link.commit()
+    else:
+        with open_ledger(database.url) as ledger:
+            for n in range(50):
+                record(ledger, accepted(f"M{n}"))
+        with Path(database.path).open("r+b") as file:
+            file.seek(-8192, 2)
+            file.write(bytes(8192))
+    assert _trouble(database.url)
+
+
+def _trouble(url: str) -> str:
+    try:
+        return "; ".join(migrate.check(url))
+    except StoreDown as fault:  # damaged so badly that it cannot even be checked
+        return fault.what if "malformed" in fault.what else ""
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "", "::"])
+def test_other_urls_are_refused(url: str) -> None:
+    """What is no SQLite file and no PostgreSQL is a fault of configuration."""
+    with pytest.raises(ConfigFault):
+        parse_url(url)
