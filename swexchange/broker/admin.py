@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from swexchange.broker.server import Server, explain, require_release
@@ -114,5 +115,5 @@ def _connected(server: Server) -> Iterator[Any]:
         finally:
             if connection.is_open:
                 connection.close()
-    except (AMQPError, OSError) as error:
+    except (AMQPError, AMQPConnectorException, OSError) as error:
         raise explain(error, server.where) from error

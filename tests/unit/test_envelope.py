@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from lxml import etree
 
+from swexchange.core import canonical, signature
 from swexchange.core.decide import decide
 from swexchange.core.envelope import Envelope, moment, read_bare, read_dxp, signed_by
 from swexchange.core.model import BusinessKey, Head
@@ -43,6 +44,17 @@ def test_a_message_says_who_what_and_to_whom() -> None:
         keys=(BusinessKey("No", " 1 "), BusinessKey("Bill", "B")),
         payload=b"<a/>",
     )
+
+
+@pytest.mark.parametrize("keys", [{}, {"No": "1"}, {'"<&>': "]]>\n\t深"}], ids=["none", "one", "odd"])
+def test_an_envelope_is_written_in_its_canonical_form(keys: dict[str, str]) -> None:
+    """The envelope that the platform itself writes is canonical, and reads as what was put in."""
+    head = Head("深 <1>", ENTERPRISE, (CUSTOMS, PORT), CREATED, "")
+    added = [BusinessKey(name, value) for name, value in keys.items()]
+    written = canonical.dxp_msg(head, b"<a/>", added)
+    root = etree.fromstring(written)
+    assert signature.canonical(root) == written
+    assert read_dxp(root) == Envelope(head, "深 <1>", ENTERPRISE, tuple(added), b"<a/>")
 
 
 def test_a_signed_message_reads_as_an_unsigned_one() -> None:

@@ -258,3 +258,13 @@ def test_details_of_refusals_are_bounded() -> None:
     """A megabyte in an attribute does not become a megabyte of detail."""
     _, detail = refusal(with_info(signed_info(reference(DIGEST), method="x" * 1_000_000)))
     assert len(detail) <= 1000
+
+
+def test_a_signature_declares_its_own_namespace() -> None:
+    """Below a root that has declared the prefix, a good signature without a declaration is not of the profile."""
+    document = f'<ds:r xmlns:ds="{DSIG}"></ds:r>'.encode()
+    element = signature_element(signed_info(reference(digest_of(document))), KEY)
+    body = put_in(document, element.replace(f' xmlns:ds="{DSIG}"', ""))
+    code, detail = refusal(body)
+    assert code == "4102"
+    assert "namespaces of Signature" in detail
