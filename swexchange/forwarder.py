@@ -59,9 +59,9 @@ def send_due(owed: Outstanding, sink: Sink, now: datetime) -> Sent:
     matched = _match(owed, now)
     # The copies of matched answers are among the due ones: they were recorded as due at once.
     copies = owed.due(now, AT_ONCE)
-    crashpoint("due")
     if not copies:
         return Sent(matched, ())
+    crashpoint("due")
     fates = list(zip(copies, sink.publish(copies), strict=True))
     crashpoint("resent")
     owed.mark(fates, now)
@@ -80,5 +80,6 @@ def _match(owed: Outstanding, now: datetime) -> list[Decision]:
                 accepted = answering(answer, parent)
                 book.match(answer, parent, accepted.copies[0])
                 matched.append(accepted)
-    crashpoint("matched")
+    if matched:
+        crashpoint("matched")
     return matched

@@ -35,7 +35,7 @@ INTEGRATOR, SHIPPER, CUSTOMS, CENTRE = (
     "DXPEDCDEC0000001",
     "DXPDSWMFT0000001",
 )
-SECONDS = 60.0  # how long anything may take on a busy machine
+SECONDS = 150.0  # how long anything may take: a claim of the forwarder ends after 60, machines are busy
 TYPES = ("DecMessage", "DecImportResponse", "DEC_RESULT")
 
 
