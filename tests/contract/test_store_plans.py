@@ -1,0 +1,128 @@
+"""What the store promises of its queries: with many exchanges, none of a worker's or a search's reads a whole table.
+
+SQLite alone says so without data; its planner knows no statistics, so what it chooses here it chooses always.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from swexchange.core.identity import lookups
+from swexchange.core.model import BusinessKey, Fate
+from swexchange.store import Filter, FullLedger, migrate, open_archive, open_ledger
+from tests.contract.exchanges import ALICE, NOW, RULES, accepted, after, deliver, record
+
+ENTRY = BusinessKey("EntryId", "530420261040012345")
+# Reading one of these from end to end is reading what is open, and no more.
+OF_OPEN_THINGS = ("batch_unsettled", "copy_due", "exchange_waiting", "exchange_outcome", "exchange_code")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A SQLite database."""
+    made = f"sqlite:///{tmp_path}/store.db"
+    migrate.upgrade(made)
+    return made
+
+
+@pytest.fixture
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """Every statement of the test with its parameters."""
+    seen: list[tuple[str, Any]] = []
+
+    def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", remember)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", remember)
+
+
+def _whole_tables(url: str, statements: list[tuple[str, Any]]) -> list[str]:
+    """Steps of the plans that read a table or a large index from end to end."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as link:
+        plans = [
+            row[3]
+            for statement, parameters in statements
+            if statement.startswith(("SELECT", "UPDATE")) and isinstance(parameters, tuple)
+            for row in link.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert plans
+    tables = tuple(f"SCAN {name}" for name in ("exchange", "copy", "business_key", "batch", "event"))
+    return [step for step in plans if step.startswith(tables) and not step.endswith(OF_OPEN_THINGS)]
+
+
+def test_no_query_of_a_worker_reads_a_whole_table(url: str, statements: list[tuple[str, Any]]) -> None:
+    """Repeats, candidates, settling, marking, the sweep and the claims are all found through an index."""
+    fresh, left = accepted("M1", keys=[ENTRY]), accepted("M2")
+    with open_ledger(url) as ledger:
+        ledger.settle(record(ledger, fresh), [(fresh.copies[0], Fate.REFUSED)], NOW)
+        record(ledger, left)
+        statements.clear()
+        _all_of_a_worker(ledger, fresh)
+    assert _whole_tables(url, statements) == []
+
+
+def _all_of_a_worker(ledger: FullLedger, fresh: Any) -> None:
+    with ledger.write(lookups(fresh), NOW, RULES) as book:
+        assert book.known(lookups(fresh))
+        assert book.candidates([ENTRY, BusinessKey("MessageId", "M1")])
+    ledger.settle(book.batch, [(fresh.copies[0], Fate.RETURNED)], NOW)
+    due = ledger.due(after(minutes=20), 10)
+    assert len(due) == 3
+    ledger.mark([(copy, Fate.CONFIRMED) for copy in due], after(minutes=20))
+    assert not ledger.waiting(NOW + timedelta(days=1), 10)
+
+
+SEARCHES: dict[str, Filter] = {
+    "key": Filter(key=ENTRY),
+    "key of any name": Filter(key=BusinessKey("", ENTRY.value)),
+    "key and sender": Filter(key=ENTRY, sender=ALICE, since=NOW),
+    "message id": Filter(message_id="M1"),
+    "message id and sender": Filter(message_id="M1", sender=ALICE),
+    "sender": Filter(sender=ALICE),
+    "refused": Filter(outcome="rejected"),
+    "waiting": Filter(outcome="waiting"),
+    "code": Filter(code="0002"),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_no_search_for_something_rare_reads_a_whole_table(
+    url: str, statements: list[tuple[str, Any]], name: str
+) -> None:
+    """What fits few exchanges is found through an index of its own."""
+    with open_archive(url) as archive:
+        statements.clear()
+        archive.search(SEARCHES[name])
+    assert _whole_tables(url, statements) == []
+
+
+@pytest.mark.parametrize("name", ["message id and sender", "key and sender"])
+def test_a_search_uses_the_sharpest_index(url: str, statements: list[tuple[str, Any]], name: str) -> None:
+    """A sender has very many exchanges: together with an id or a key, the sender's index is not the one to use."""
+    with open_archive(url) as archive:
+        statements.clear()
+        archive.search(SEARCHES[name])
+    statement, parameters = statements[-1]
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as link:
+        plan = [row[3] for row in link.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    assert not [step for step in plan if "exchange_sender" in step or "exchange_listing" in step]
+
+
+def test_show_reads_one_exchange(url: str, statements: list[tuple[str, Any]]) -> None:
+    """An exchange in full takes its rows and no others."""
+    with open_ledger(url) as ledger:
+        deliver(ledger, accepted())
+    with open_archive(url) as archive:
+        statements.clear()
+        assert archive.show(accepted().exchange_id) is not None
+    assert _whole_tables(url, statements) == []
