@@ -31,7 +31,7 @@ from swexchange.core.model import (
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.settle import choose_parent, earlier, in_conflict
 from swexchange.crashpoint import crashpoint
-from swexchange.errors import Unstorable
+from swexchange.errors import Fault, Unstorable
 
 
 class Book(Protocol):
@@ -111,26 +111,41 @@ class _Outbox:
     again: list[Copy] = field(default_factory=list)  # receipts for repeats
 
 
+DecideAll = Callable[[Sequence[Delivery], Rulebook, datetime], list[Decision]]
+"""How a batch is decided: deliveries, rules and time in, one decision each, in order."""
+
+
+def decide_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
+    """Decide a batch, each message guarded: what one provokes must not stop the others."""
+    return [_guarded(delivery, rules, now) for delivery in deliveries]
+
+
+def hold_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
+    """Hold a batch: nothing of it is used, its bytes are kept."""
+    return [held(delivery, rules, now) for delivery in deliveries]
+
+
 def process(
     deliveries: Sequence[Delivery],
     rules: Rulebook,
     ledger: Ledger,
     sink: Sink,
     clock: Callable[[], datetime],
+    decide_all: DecideAll = decide_each,
 ) -> Report:
     """Decide, commit, publish and settle a batch. Raises StoreDown or BrokerLost: then acknowledge nothing.
 
     When it returns, every delivery is recorded and may be acknowledged; copies that failed stay due.
     """
     try:
-        return _process(deliveries, rules, ledger, sink, clock)
+        return _process(deliveries, rules, ledger, sink, clock, decide_all)
     except Unstorable:
         if len(deliveries) == 1:
-            return _process(deliveries, rules, ledger, sink, clock, decider=held)
+            return _process(deliveries, rules, ledger, sink, clock, hold_each)
     # One message's data broke the transaction for all: alone, each shows whether it was the one.
     report = Report()
     for delivery in deliveries:
-        report.merge(process((delivery,), rules, ledger, sink, clock))
+        report.merge(process((delivery,), rules, ledger, sink, clock, decide_all))
     return report
 
 
@@ -140,11 +155,11 @@ def _process(
     ledger: Ledger,
     sink: Sink,
     clock: Callable[[], datetime],
-    decider: Callable[[Delivery, Rulebook, datetime], Decision] = decide,
+    decide_all: DecideAll,
 ) -> Report:
     report, now = Report(), clock()
     with _Timed(report, "decide"):
-        decisions = [_guarded(decider, delivery, rules, now) for delivery in deliveries]
+        decisions = decide_all(deliveries, rules, now)
     crashpoint("decided")
     with _Timed(report, "commit"):
         outbox = _commit(decisions, rules, ledger, now, report)
@@ -158,15 +173,12 @@ def _process(
     return report
 
 
-def _guarded(
-    decider: Callable[[Delivery, Rulebook, datetime], Decision],
-    delivery: Delivery,
-    rules: Rulebook,
-    now: datetime,
-) -> Decision:
-    """An unexpected exception is this message's alone: it is held, its neighbours go on."""
+def _guarded(delivery: Delivery, rules: Rulebook, now: datetime) -> Decision:
+    """An unexpected exception is this message's alone: it is held, its neighbours go on. A fault is ours."""
     try:
-        return decider(delivery, rules, now)
+        return decide(delivery, rules, now)
+    except Fault:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a message provokes must not stop the others
         return held(delivery, rules, now, f"{type(error).__name__} while deciding")
 

@@ -19,7 +19,7 @@ from swexchange.core.rulebook import Rulebook
 from swexchange.crashpoint import crashpoint
 from swexchange.errors import Fault
 from swexchange.forwarder import Outstanding, Sent, send_due
-from swexchange.pipeline import Ledger, Report, Sink, process
+from swexchange.pipeline import DecideAll, Ledger, Report, Sink, decide_each, process
 
 WAIT = 0.5  # seconds a take waits for its first message: how soon a stop is noticed at rest
 SWEEP = 1.0  # seconds between two passes of the forwarder
@@ -105,12 +105,13 @@ class Worker:
         *,
         max_messages: int,
         max_bytes: int,
+        decide_all: DecideAll = decide_each,
         is_spent: Callable[[], bool] = lambda: False,
     ) -> None:
         self._connect, self._memory, self._rules = connect, memory, rules
         self._observer, self._clock = observer, clock
         self._max_messages, self._max_bytes = max_messages, max_bytes
-        self._is_spent = is_spent
+        self._decide_all, self._is_spent = decide_all, is_spent
         self._stopping = threading.Event()
         self._next_sweep = 0.0
 
@@ -151,7 +152,7 @@ class Worker:
         rules = self._rules.current()
         if deliveries:
             crashpoint("taken")
-            report = process(deliveries, rules, self._memory, links.outlet, self._clock)
+            report = process(deliveries, rules, self._memory, links.outlet, self._clock, self._decide_all)
             links.source.ack_through(deliveries[-1].tag)
             crashpoint("acknowledged")
             self._observer.batch(report)

@@ -16,6 +16,7 @@ import yaml
 from swexchange.errors import ConfigFault
 
 MAX_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 50
 
 Place = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top."""
@@ -56,7 +57,7 @@ def parse(raw: bytes, path: Path) -> YamlFile:
         raise ConfigFault(f"{len(raw)} bytes, at most {MAX_BYTES}", where=str(path))
     try:
         text = raw.decode("utf-8")
-        _guard_aliases(text, path)
+        _guard_structure(text, path)
         node = yaml.compose(text, Loader=yaml.CBaseLoader)
     except UnicodeDecodeError as error:
         raise ConfigFault(f"byte {error.start} is not UTF-8", where=str(path), do="Save the file as UTF-8") from None
@@ -65,19 +66,19 @@ def parse(raw: bytes, path: Path) -> YamlFile:
         raise ConfigFault(f"not YAML: {error.problem or error.context}", where=f"{path}:{line}") from None
     except yaml.YAMLError as error:
         raise ConfigFault(f"not YAML: {error}", where=str(path)) from None
-    except RecursionError:
-        raise ConfigFault("nested too deep", where=str(path)) from None
     lines: dict[Place, int] = {}
-    try:
-        return YamlFile(path, raw, _build(node, (), lines, path), lines)
-    except RecursionError:
-        raise ConfigFault("nested too deep", where=str(path)) from None
+    return YamlFile(path, raw, _build(node, (), lines, path), lines)
 
 
-def _guard_aliases(text: str, path: Path) -> None:
+def _guard_structure(text: str, path: Path) -> None:
+    """Looks at the events alone, so that nothing deep or unfolding is ever built."""
+    depth = 0
     for found in yaml.parse(text, Loader=yaml.CBaseLoader):
+        depth += isinstance(found, yaml.CollectionStartEvent) - isinstance(found, yaml.CollectionEndEvent)
         if isinstance(found, yaml.AliasEvent):
             raise ConfigFault("aliases (*name) are not allowed", where=f"{path}:{_line(found.start_mark)}")
+        if depth > MAX_DEPTH:
+            raise ConfigFault("nested too deep", where=f"{path}:{_line(found.start_mark)}")
 
 
 def _build(node: yaml.Node | None, place: Place, lines: dict[Place, int], path: Path) -> Any:

@@ -249,6 +249,7 @@ LARGE = (
     _marked("40,000 attributes in order", lambda: _attributes(40_000, tail=SIGNATURE), "4006", "4102"),
     _marked("190,000 attributes backwards", lambda: _attributes(190_000, order=-1, tail=SIGNATURE), "4006", "4008"),
     _marked("25,000 attributes in namespaces", lambda: _prefixed_attributes(25_000), "4006", "4008"),
+    _marked("250 times 1,990 attributes", lambda: _text(_attributes(1_990).decode() * 250 + SIGNATURE), "4006", "4102"),
     _marked("190,000 namespaces", lambda: _namespaces(190_000, SIGNATURE), "4006", "4008"),
     _marked("5 MB, its last tag not canonical", lambda: _text("x" * 5_000_000 + SIGNATURE + "<b ></b>"), "4008"),
     _marked("90,000 short tags", lambda: _text("<b/>" * 90_000 + SIGNATURE), "4102", "4006"),

@@ -25,7 +25,7 @@ NOT_PURE = {
     "asyncio", "builtins", "ctypes", "fcntl", "fileinput", "ftplib", "getpass", "glob", "http", "io",
     "locale", "logging", "mmap", "multiprocessing", "os", "pathlib", "platform", "queue", "random", "resource",
     "sched", "secrets", "select", "selectors", "shutil", "signal", "smtplib", "socket", "socketserver", "sqlite3",
-    "ssl", "subprocess", "syslog", "tempfile", "threading", "time", "urllib", "uuid", "warnings", "zoneinfo",
+    "ssl", "subprocess", "syslog", "tempfile", "time", "urllib", "uuid", "warnings", "zoneinfo",
 }  # fmt: skip
 ADAPTERS = {
     "broker": {"broker"},

@@ -21,8 +21,10 @@ from swexchange.broker.topology import INTAKE
 from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import server, tested_rules
+from swexchange.decider import FreshThreads
 from swexchange.explain import Explainer
 from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, utc_now
+from swexchange.pipeline import decide_each
 from swexchange.rules.reload import RulesFile
 from swexchange.settings import Settings
 from swexchange.store import open_ledger
@@ -73,6 +75,7 @@ def _work(settings: Settings, number: int) -> None:
             utc_now,
             max_messages=settings.batch,
             max_bytes=settings.batch_bytes,
+            decide_all=FreshThreads(decide_each),
             is_spent=lambda: _resident_mb() > settings.memory_mb,
         )
         stopping = _stop_on_signals(worker, observer, rules_file)
@@ -82,7 +85,6 @@ def _work(settings: Settings, number: int) -> None:
         observer.started(rules_file.current(), number)
         worker.run()
     if not stopping:
-        # Names of hostile documents stay in libxml2's dictionary for as long as the process lives.
         observer.spent(_resident_mb())
         os.execv(sys.executable, [sys.executable, "-m", "swexchange", *sys.argv[1:]])  # noqa: S606
 

@@ -20,6 +20,11 @@ def escape(text: str) -> str:
     return clean.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _attribute(text: str) -> str:
+    clean = _UNWRITABLE.sub("\ufffd", text).replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return clean.replace("\t", "&#x9;").replace("\n", "&#xA;")
+
+
 def head(name: str, values: Head) -> str:
     """A head in the form of TransInfo under an element of this name."""
     receivers = "".join(f"<ReceiverId>{escape(r)}</ReceiverId>" for r in values.receivers)
@@ -32,7 +37,7 @@ def head(name: str, values: Head) -> str:
 
 def dxp_msg(values: Head, payload: bytes, keys: Iterable[BusinessKey] = ()) -> bytes:
     """An unsigned DxpMsg around a business document."""
-    rows = "".join(f'<Key name="{escape(key.name)}">{escape(key.value)}</Key>' for key in keys)
+    rows = "".join(f'<Key name="{_attribute(key.name)}">{escape(key.value)}</Key>' for key in keys)
     added = f"<AddInfo><BizKey>{rows}</BizKey></AddInfo>" if rows else ""
     data = base64.b64encode(payload).decode()
     info = head("TransInfo", values)

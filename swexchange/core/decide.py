@@ -100,8 +100,12 @@ def _authenticate(case: Case, document: Document, rules: Rulebook) -> Participan
 def _open_envelope(
     case: Case, document: Document, participant: Participant, rules: Rulebook
 ) -> tuple[Envelope, Document, MessageType]:
-    case.envelope_edition = _validate(document.root, rules.envelopes, case.now, rules).label
-    letter = envelope.read_dxp(document.root)
+    try:
+        case.envelope_edition = _validate(document.root, rules.envelopes, case.now, rules).label
+        letter = envelope.read_dxp(document.root)
+    except Rejected:
+        case.message_id = envelope.loose_message_id(document.root)  # so that the receipt can name it
+        raise
     _learn_head(case, letter, participant)
     business = _open_payload(letter, rules)
     kind = rules.types.get(business.name)
@@ -184,9 +188,10 @@ def _learn_facts(
 ) -> None:
     case.keys = tuple(dict.fromkeys((*letter.keys, *_business_keys(kind.keys, root))))[:MAX_KEYS]
     case.answers = tuple(_business_keys(kind.answers, root))
-    facts = {place.name: frozenset(place.values(root)) for place in kind.fields}
-    for key in case.keys:
-        facts[key.name] = facts.get(key.name, frozenset()) | {key.value}
+    facts = {place.name: frozenset(place.values(root)) for place in (*kind.fields, *kind.keys)}
+    # What a sender writes beside the document never stands for what the document says.
+    for key in (key for key in letter.keys if key.name not in facts):
+        facts[key.name] = frozenset((key.value,))
     facts["type"] = frozenset((kind.id,))
     facts["sender"] = frozenset((participant.id,))
     facts["receiver"] = frozenset(letter.head.receivers)

@@ -102,6 +102,12 @@ def _required(root: etree._Element, name: str, value: str, longest: int) -> str:
     return value
 
 
+def loose_message_id(root: etree._Element) -> str:
+    """The CopMsgId of an envelope that breaks its schema, so that its receipt can name it; '' where there is none."""
+    found = next((e.text or "" for e in root.iter(f"{{{DXP}}}CopMsgId")), "")
+    return found if len(found) <= 255 else ""
+
+
 def _decode(data: etree._Element) -> bytes:
     try:
         plain = (data.text or "").encode("ascii").translate(None, b" \t\r\n")

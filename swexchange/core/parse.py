@@ -7,32 +7,28 @@ without DOCTYPE, comment or processing instruction, and within the limits of str
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from dataclasses import dataclass
 
 from lxml import etree
 
 from swexchange.core import codes
 from swexchange.core.model import Finding
-from swexchange.errors import Rejected
+from swexchange.errors import Fault, Rejected
 
 MAX_DETAIL = 300  # characters of a finding's detail: texts of a message may be long
 MAX_DEPTH = 64
-MANY = 2_000  # what ordinary documents never reach, and nothing hostile can hurt below
+MAX_ATTRIBUTES = 256  # of one element, namespace declarations included
 MAX_MARKUP = 500_000  # tags, attributes and namespace declarations together
-
-
-def _new_parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-
 
 _DECLARATION = re.compile(rb"<\?xml\s[^>]*\?>")
 _OTHER_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["'](?!utf-8["'])""", re.IGNORECASE)
 _BEFORE_ROOT = re.compile(rb"\s*(<!DOCTYPE|<!--|<\?)")
+_VALUE = re.compile(rb"=\s*[\"']")
+_NO_MEMORY = 2  # libxml2's XML_ERR_NO_MEMORY
 _RESOURCE_LIMIT = 114  # libxml2's XML_ERR_RESOURCE_LIMIT: depth, or one text over 10 MB
 _COMMENT_OR_PI = etree.XPath("//comment() | //processing-instruction()")
-# One for all documents: making one costs more than most parsing. A failed document leaves nothing in it.
-_PARSER = _new_parser()
+_parsers = threading.local()
 _TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 
@@ -87,28 +83,41 @@ def _guard_markup(body: bytes, start: int) -> None:
     """Looks at bytes only, so that no hostile structure is ever built; a DOCTYPE can stand before the root only."""
     if found := _BEFORE_ROOT.match(body, start):
         raise refuse(codes.DOCTYPE if found[1] == b"<!DOCTYPE" else codes.COMMENT)
-    if len(body) <= MANY:
+    if len(body) <= MAX_ATTRIBUTES * len(b"a=''"):
         return
     equals = body.count(b"=")
     if equals + body.count(b"<") > MAX_MARKUP:
         raise refuse(codes.TOO_COMPLEX, f"more than {MAX_MARKUP} tags, attributes and namespaces")
-    # Sorting attributes takes the square of their number; no tag holds a `<`.
-    if equals > MANY and any(piece.count(b"=") > MANY for piece in body.split(b"<")):
-        raise refuse(codes.TOO_COMPLEX, f"more than {MANY} attributes and namespaces in one element")
+    # Sorting attributes takes the square of their number. No tag holds a `<`, so pieces between them hold tags whole.
+    if equals > MAX_ATTRIBUTES and any(_attributes(piece) > MAX_ATTRIBUTES for piece in body.split(b"<")):
+        raise refuse(codes.TOO_COMPLEX, f"more than {MAX_ATTRIBUTES} attributes and namespaces in one element")
+
+
+def _attributes(piece: bytes) -> int:
+    """How many attributes there can be in a piece that holds one tag and text."""
+    return len(_VALUE.findall(piece)) if piece.count(b"=") > MAX_ATTRIBUTES else 0
 
 
 def _parse(body: bytes) -> etree._Element:
     try:
-        return etree.fromstring(body, _PARSER) if body.count(b"<") < MANY else _parse_apart(body)
+        return etree.fromstring(body, _parser())
     except etree.XMLSyntaxError as error:
+        if error.code == _NO_MEMORY:
+            raise Fault("libxml2 has no memory, or no room for more names") from None
         code = codes.TOO_COMPLEX if error.code == _RESOURCE_LIMIT else codes.MALFORMED
         raise refuse(code, error.msg or "", line=error.lineno or 0) from None
 
 
-def _parse_apart(body: bytes) -> etree._Element:
-    """Parse on a thread of its own: libxml2 keeps every name it meets for as long as the thread lives."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: etree.fromstring(body, _new_parser())).result()
+def _parser() -> etree.XMLParser:
+    """The thread's parser: making one costs more than most parsing.
+
+    libxml2 keeps every name that a thread has met, so the daemon decides on threads that end (`decider`).
+    """
+    parser: etree.XMLParser | None = getattr(_parsers, "parser", None)
+    if parser is None:
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+        _parsers.parser = parser
+    return parser
 
 
 def _guard_tree(root: etree._Element, body: bytes, start: int) -> None:

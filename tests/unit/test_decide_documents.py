@@ -14,7 +14,7 @@ from swexchange.core.model import (
     Kind,
     Outcome,
 )
-from swexchange.core.rulebook import Limits, Rulebook
+from swexchange.core.rulebook import Edition, Limits, MessageType, Rulebook
 from tests.world import (
     CHINA,
     CUSTOMS,
@@ -32,6 +32,7 @@ from tests.world import (
     edition,
     inventory,
     message_types,
+    places,
     receipt,
     rulebook,
     sent,
@@ -243,3 +244,26 @@ def test_freshness_is_judged_only_where_a_limit_is_set() -> None:
     only_old, only_ahead = limited(oldest=timedelta(days=1)), limited(ahead=timedelta(days=1))
     assert [decide(old, rules, NOW).code for rules in (only_old, only_ahead)] == ["4108", "0000"]
     assert [decide(future, rules, NOW).code for rules in (only_old, only_ahead)] == ["0000", "4108"]
+
+
+def test_without_a_time_freshness_is_not_judged() -> None:
+    """A bare document that names no time passes under limits of freshness."""
+    rules = limited(oldest=timedelta(days=1), ahead=timedelta(hours=1))
+    assert decide(delivery(signed(inventory())), rules, NOW).code == "0000"
+
+
+def test_keys_are_bounded() -> None:
+    """Values of up to 128 characters, 200 of them: what is longer or more is left out, and the message passes."""
+
+    def anything(tree: Any, cap: int) -> tuple[()]:
+        return ()
+
+    kind = MessageType("list", "list", (Edition("x/1", anything, NOW),), keys=places(No="no"))
+    values = ["a" * 128, "b" * 129, *(f"{n}" for n in range(300))]
+    document = "".join(f"<no>{value}</no>" for value in values)
+    message = delivery(signed(dxp_msg(f"<list>{document}</list>".encode())))
+    decision = decide(message, rulebook(types={"list": kind}), NOW)
+    assert decision.code == "0000"
+    found = [key.value for key in decision.keys]
+    assert found[:2] == ["a" * 128, "0"]
+    assert 100 < len(found) <= 200

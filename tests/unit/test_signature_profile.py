@@ -268,3 +268,28 @@ def test_a_signature_declares_its_own_namespace() -> None:
     code, detail = refusal(body)
     assert code == "4102"
     assert "namespaces of Signature" in detail
+
+
+INNER = f'<ds:Signature xmlns:ds="{DSIG}"></ds:Signature>'
+CROWDED = {
+    "another signature deeper": f"<r><a>{INNER}</a></r>",
+    "another signature beside": f"<r>{INNER}</r>",
+    "a good signature inside": f"<r>{put_in(DOCUMENT, signature_element(INFO, KEY)).decode()}</r>",
+}
+
+
+@pytest.mark.parametrize("document", CROWDED.values(), ids=CROWDED)
+def test_a_second_signature_is_refused_even_where_it_is_signed(document: str) -> None:
+    """Right by XMLDSig, a signature over a document that holds another leaves open which one counts."""
+    body = document.encode()
+    element = signature_element(signed_info(reference(digest_of(body))), KEY)
+    assert refusal(put_in(body, element))[0] == "4102"
+    start = body.index(b">") + 1
+    assert refusal(body[:start] + element.encode() + body[start:])[0] == "4102"
+
+
+def test_a_signature_deeper_in_the_tree_is_refused_even_where_it_is_right() -> None:
+    """The enveloped transform takes it out wherever it stands; the profile wants it as a child of the root."""
+    element = signature_element(signed_info(reference(digest_of(b"<r><a></a></r>"))), KEY)
+    assert refusal(f"<r><a>{element}</a></r>".encode())[0] == "4102"
+    assert verify(parse(f"<r><a></a>{element}</r>".encode(), LIMIT), REGISTRY) == registered(ENTERPRISE)

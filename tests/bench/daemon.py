@@ -1,0 +1,103 @@
+"""The real daemon under measurement: `swexchange run` as a process of its own, its log, its memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import processes
+from tests.bench.parties import ROOT
+
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
+PYTHON = (sys.executable,)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a daemon is started with."""
+
+    amqp_url: str
+    database_url: str
+    routes: Path
+    keys: Path
+    log: Path
+    workers: int = 1
+
+    def environment(self) -> dict[str, str]:
+        """The settings as SWX_* variables; all others have their defaults."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SWX_")}
+        return inherited | {
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(self.log.parent),
+            "SWX_AMQP_URL": self.amqp_url,
+            "SWX_DATABASE_URL": self.database_url,
+            "SWX_ROUTES": str(self.routes),
+            "SWX_SCHEMAS": str(ROOT / "schemas"),
+            "SWX_KEYS": str(self.keys),
+            "SWX_LOG": "json",
+        }
+
+
+@dataclass(slots=True)
+class Daemon:
+    """A started daemon."""
+
+    setup: Setup
+    process: subprocess.Popen[bytes]
+
+    def alive(self) -> bool:
+        """Whether it is still running."""
+        return self.process.poll() is None
+
+    def wait_started(self) -> float:
+        """Wait until every worker is about to take its first message; when that was, on the monotonic clock."""
+        deadline = time.monotonic() + START_SECONDS
+        while self.setup.log.read_bytes().count(b'"event": "started"') < self.setup.workers:
+            if not self.alive() or time.monotonic() > deadline:
+                raise RuntimeError(f"the daemon did not start; see {self.setup.log}:\n{self.log_tail()}")
+            time.sleep(0.05)
+        return time.monotonic()
+
+    def stop(self) -> bool:
+        """Ask it to end; whether it ended in good order and in time."""
+        if self.alive():
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return False
+
+    def rss_mb(self) -> dict[str, float]:
+        """Resident memory now: of the worker, and of its child that explains schema violations."""
+        worker = self.process.pid
+        explainers = [child for child in processes.children(worker) if "explain_child" in processes.command(child)]
+        return {"worker": processes.rss_mb(worker), "explainer": sum(map(processes.rss_mb, explainers))}
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        return "\n".join(self.setup.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@contextmanager
+def running(setup: Setup, python: Sequence[str] = PYTHON) -> Iterator[Daemon]:
+    """Start a daemon; killed at the end if it was not stopped. `python` may be a profiler's command."""
+    command = [*python, "-m", "swexchange", "run", "--workers", str(setup.workers)]
+    with setup.log.open("wb") as log:
+        process = subprocess.Popen(
+            command, env=setup.environment(), cwd=setup.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    daemon = Daemon(setup, process)
+    try:
+        yield daemon
+    finally:
+        daemon.stop()

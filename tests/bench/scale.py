@@ -1,0 +1,49 @@
+"""How much is measured: the full benchmark and the quick one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Numbers of messages, unless said otherwise."""
+
+    messages: int  # in one run of swexchange
+    shovel: int
+    naive: int
+    rounds: int  # of the whole comparison
+    stored: int  # exchanges in the full database
+    pairs: int  # runs on the full and on the empty database, each; the same for the routes
+    searches: int
+    memory: tuple[int, ...]  # after how many messages memory is read
+    latency_seconds: float  # at each load
+
+    @property
+    def stock(self) -> int:
+        """Messages to prepare: fresh ones for each run on the full database, the others may share."""
+        return max(self.messages * self.pairs, self.memory[-1], self.shovel)
+
+
+FULL = Scale(
+    messages=10_000,
+    shovel=30_000,
+    naive=400,
+    rounds=3,
+    stored=1_000_000,
+    pairs=3,
+    searches=200,
+    memory=(10_000, 100_000),
+    latency_seconds=15.0,
+)
+QUICK = Scale(
+    messages=3_000,
+    shovel=10_000,
+    naive=120,
+    rounds=1,
+    stored=50_000,
+    pairs=1,
+    searches=200,
+    memory=(3_000,),
+    latency_seconds=4.0,
+)

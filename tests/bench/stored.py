@@ -1,0 +1,77 @@
+"""Fills a database with many exchanges through the store itself, as the daemon would: short, but with real keys."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from swexchange.core.identity import copy_id, exchange_id, identity, lookups
+from swexchange.core.model import BusinessKey, Copy, Decision, Entry, Head, Kind, Outcome
+from swexchange.store import open_ledger
+from tests.bench.parties import AGENCY, INTEGRATORS
+
+BATCH = 2000
+SPREAD = timedelta(days=90)  # the time over which the exchanges are spread, up to yesterday
+BODY, RECEIPT = bytes(300), bytes(200)
+
+
+def key_of(number: int) -> BusinessKey:
+    """The BillNo of stored exchange number n: no other exchange has it."""
+    return BusinessKey("BillNo", f"COSU{6_300_000_000 + 7 * number}")
+
+
+def load(url: str, count: int) -> float:
+    """Record `count` exchanges, all delivered; the seconds it took."""
+    started = time.perf_counter()
+    first = datetime.now(UTC) - SPREAD - timedelta(days=1)
+    with open_ledger(url) as ledger:
+        for start in range(0, count, BATCH):
+            decisions = list(_decisions(start, min(count, start + BATCH), first, SPREAD / count))
+            names = {name for decision in decisions for name in lookups(decision)}
+            with ledger.write(names, decisions[-1].received_at, "0" * 64) as book:
+                book.record([Entry(identity(decision), decision) for decision in decisions])
+                batch = book.batch
+            ledger.settle(batch, (), decisions[-1].received_at)
+    return time.perf_counter() - started
+
+
+def _decisions(start: int, end: int, first: datetime, step: timedelta) -> Iterator[Decision]:
+    for number in range(start, end):
+        yield _decision(number, first + number * step)
+
+
+def _decision(number: int, at: datetime) -> Decision:
+    sender, serial = INTEGRATORS[number % len(INTEGRATORS)], number // len(INTEGRATORS)
+    message_id = f"{sender[-5:]}-2026-{serial:09d}"
+    digest = hashlib.sha256(message_id.encode()).digest()
+    exchange = exchange_id(at, sender, digest)
+    client_seq_no = BusinessKey("ClientSeqNo", f"BNC{sender[-5:]}-{serial:07d}-26")
+    return Decision(
+        exchange_id=exchange,
+        received_at=at,
+        submitter=sender,
+        body=BODY,
+        digest=digest,
+        rules_digest="0" * 64,
+        outcome=Outcome.ACCEPTED,
+        sender=sender,
+        message_id=message_id,
+        head=Head(message_id, sender, (AGENCY,), at.isoformat(timespec="seconds"), "DECMSG"),
+        type="DecMessage",
+        key_id=f"{sender}-bench",
+        envelope_edition="dxp/202205",
+        edition="dec/4.9.7",
+        route="cargo-declarations",
+        keys=(client_seq_no, BusinessKey("SeqNo", f"I2026{number:013d}"), key_of(number)),
+        copies=(
+            _copy(sender, message_id, digest, Kind.MESSAGE, AGENCY, exchange),
+            _copy(sender, message_id, digest, Kind.RECEIPT, sender, exchange),
+        ),
+    )
+
+
+def _copy(sender: str, message_id: str, digest: bytes, kind: Kind, to: str, exchange: str) -> Copy:
+    body, name = (BODY, "DecMessage") if kind is Kind.MESSAGE else (RECEIPT, "DxpRep")
+    return Copy(copy_id(sender, message_id, digest, kind, to), kind, to, name, message_id, exchange, body)
