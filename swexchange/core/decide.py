@@ -7,10 +7,9 @@ The order matters: nothing a message says is believed before its signature holds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
 
 from lxml import etree
 
@@ -32,7 +31,7 @@ from swexchange.core.model import (
 )
 from swexchange.core.parse import Document, parse, refuse
 from swexchange.core.routing import Facts, Routing, route
-from swexchange.core.rulebook import Edition, MessageType, Participant, Place, Rulebook
+from swexchange.core.rulebook import Edition, MessageType, Participant, Rulebook
 from swexchange.errors import Rejected
 
 MAX_KEYS, MAX_KEY_LENGTH = 200, 128
@@ -186,9 +185,12 @@ def _guard_freshness(letter: Envelope, now: datetime, rules: Rulebook) -> None:
 def _learn_facts(
     case: Case, letter: Envelope, root: etree._Element, kind: MessageType, participant: Participant
 ) -> None:
-    case.keys = tuple(dict.fromkeys((*letter.keys, *_business_keys(kind.keys, root))))[:MAX_KEYS]
-    case.answers = tuple(_business_keys(kind.answers, root))
-    facts = {place.name: frozenset(place.values(root)) for place in (*kind.fields, *kind.keys)}
+    found = {place.name: place.values(root) for place in (*kind.fields, *kind.keys)}
+    own = (BusinessKey(place.name, value) for place in kind.keys for value in found[place.name][:MAX_KEYS])
+    case.keys = tuple(dict.fromkeys((*letter.keys, *_short(own))))[:MAX_KEYS]
+    answered = (BusinessKey(place.name, value) for place in kind.answers for value in place.values(root)[:MAX_KEYS])
+    case.answers = tuple(_short(answered))
+    facts = {name: frozenset(values) for name, values in found.items()}
     # What a sender writes beside the document never stands for what the document says.
     for key in (key for key in letter.keys if key.name not in facts):
         facts[key.name] = frozenset((key.value,))
@@ -199,9 +201,8 @@ def _learn_facts(
     case.facts = facts
 
 
-def _business_keys(places: Sequence[Place], root: etree._Element) -> list[BusinessKey]:
-    found = (BusinessKey(place.name, value) for place in places for value in islice(place.values(root), MAX_KEYS))
-    return [key for key in found if len(key.value) <= MAX_KEY_LENGTH]
+def _short(keys: Iterable[BusinessKey]) -> Iterable[BusinessKey]:
+    return (key for key in keys if len(key.value) <= MAX_KEY_LENGTH)
 
 
 def _route(case: Case, letter: Envelope, kind: MessageType, participant: Participant, rules: Rulebook) -> Routing:
