@@ -27,7 +27,7 @@ class Settings:
     routes: str = "routes.yaml"
     schemas: str = "schemas"  # the folder that holds all schema families
     keys: str = "keys"  # folder of private keys, <key id>.key; systemd's $CREDENTIALS_DIRECTORY goes first
-    batch: int = 200  # messages taken at once, at most
+    batch: int = 500  # messages taken at once, at most
     batch_bytes: int = 16 * 1024 * 1024  # bytes taken at once, at most (one message always passes)
     confirm_seconds: float = 30.0  # how long to wait for the broker's confirms
     memory_mb: int = 1024  # a worker that has grown over this starts afresh between two batches

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -124,25 +124,25 @@ class Worker:
         failures = 0
         while not self._stopping.is_set():
             try:
-                self._work_on_new_links(failures)
-                failures = 0
+                for _ in self._steps():
+                    if failures:
+                        self._observer.recovered()
+                    failures = 0
             except Fault as fault:
-                failures = 1 if self._worked else failures + 1
+                failures += 1
                 pause = _pause(failures)
                 self._observer.trouble(fault, pause)
                 self._stopping.wait(pause)
 
-    def _work_on_new_links(self, failures: int) -> None:
-        self._worked = False
+    def _steps(self) -> Iterator[None]:
+        """Steps on new links, until stopped or spent."""
         links = self._connect()
         try:
             while not self._stopping.is_set():
                 self.step(links)
+                yield
                 if self._is_spent():
-                    self._stopping.set()
-                if failures and not self._worked:
-                    self._observer.recovered()
-                self._worked = True
+                    self.stop()
         finally:
             links.close()
 

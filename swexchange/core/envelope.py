@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -109,9 +110,11 @@ def loose_message_id(root: etree._Element) -> str:
 
 
 def _decode(data: etree._Element) -> bytes:
+    text = data.text or ""
+    with suppress(binascii.Error, ValueError):
+        return binascii.a2b_base64(text, strict_mode=True)
     try:
-        plain = (data.text or "").encode("ascii").translate(None, b" \t\r\n")
-        return binascii.a2b_base64(plain, strict_mode=True)
+        return binascii.a2b_base64(text.encode("ascii").translate(None, b" \t\r\n"), strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise refuse(codes.NOT_BASE64, str(error), path="/DxpMsg/Data", line=data.sourceline or 0) from None
 

@@ -87,6 +87,7 @@ class Open:
     last_received: datetime | None
     hour: int  # exchanges of the last hour
     hour_refused: int  # of these, refused
+    rules: str  # digest of the rules of the last batch, '' = there was none
 
 
 class Archive:
@@ -136,6 +137,7 @@ class Archive:
                 unsettled=connection.execute(_unsettled).scalar_one(),
                 last_received=_moment(last),
                 hour=connection.execute(_counted.where(recent)).scalar_one(),
+                rules=connection.execute(_last_rules).scalar_one_or_none() or "",
                 hour_refused=connection.execute(_counted.where(recent, NOT_ACCEPTED, _is_refused)).scalar_one(),
             )
 
@@ -150,6 +152,7 @@ _due_by_recipient = (
 )
 _unsettled = select(func.count()).select_from(batch).where(batch.c.settled_at.is_(None))
 _last = select(exchange.c.received_at).order_by(exchange.c.exchange_id.desc()).limit(1)
+_last_rules = select(batch.c.rules_digest).order_by(batch.c.id.desc()).limit(1)
 _counted = select(func.count()).select_from(exchange)
 
 

@@ -7,6 +7,7 @@ turns into a write fails at once under concurrency. PostgreSQL must have fsync a
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from sqlalchemy.engine import URL, make_url
 
 from swexchange.errors import ConfigFault, StoreDown, Unstorable
 
+_IMPATIENT, _PATIENT = "PRAGMA busy_timeout=0", "PRAGMA busy_timeout=30000"  # the latter is BUSY_SECONDS
+LOOK_SECONDS = 0.001  # between two looks at the write lock
 BUSY_SECONDS = 30
 SQLITE_CACHE_KIB = 8_000
 SQLITE_PAGE = 8192  # bytes: a declaration and its receipt fill one; of a file that exists it stays as it is
@@ -112,9 +115,30 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        if read_only:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_immediate(connection)
 
     return engine
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Wait for the one write lock, looking every millisecond: SQLite's own handler sleeps up to 100."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    connection.exec_driver_sql(_IMPATIENT)
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except exc.OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_SECONDS)
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(_PATIENT)
 
 
 def _check_postgresql(connection: Any, _record: object) -> None:
