@@ -54,8 +54,9 @@ def _against_schema(desk: Desk) -> Iterator[Case]:
         family, kind = path.partition("/")[0], path.rpartition("/")[2].partition(".")[0]
         name, body = desk.letter(sender, sample(path), (receiver,), "DECMSG" if family == "dec" else kind)
         yield _refused(_SCHEMA_TITLE, "0002", sender, body, name)
-    letter = filled(_unsigned(desk), CreatTime="yesterday")
-    yield _refused(_SCHEMA_TITLE, "0002", BROKER, signed(letter, desk.keys[BROKER]))
+    name = desk.numbers.envelope(BROKER)
+    letter = filled(_unsigned(desk, name), CreatTime="yesterday")
+    yield _refused(_SCHEMA_TITLE, "0002", BROKER, signed(letter, desk.keys[BROKER]), name)
 
 
 def _against_signature(desk: Desk) -> Iterator[Case]:
@@ -83,22 +84,23 @@ def _against_format(desk: Desk) -> Iterator[Case]:
     good = signed(_unsigned(desk), desk.keys[BROKER])
     declaration_end = good.index(b"?>") + 3
     with_doctype = good[:declaration_end] + _DOCTYPE + good[declaration_end:]
-    not_base64 = signed(filled(_unsigned(desk), Data="%%%%"), desk.keys[BROKER])
+    name = desk.numbers.envelope(BROKER)
+    not_base64 = signed(filled(_unsigned(desk, name), Data="%%%%"), desk.keys[BROKER])
     for title, code, body in (
         ("GBK bytes under a UTF-8 declaration", "4003", sample(_TYPICAL).decode().encode("gbk")),
         ("a byte order mark", "4003", b"\xef\xbb\xbf" + good),
         ("a DOCTYPE with an external entity", "4004", with_doctype),
         ("cut off half way", "0001", good[: len(good) // 2]),
         ("empty", "4001", b""),
-        ("Data that is not base64", "4010", not_base64),
     ):
         yield _refused(title, code, BROKER, body)
+    yield _refused("Data that is not base64", "4010", BROKER, not_base64, name)
 
 
-def _unsigned(desk: Desk) -> bytes:
+def _unsigned(desk: Desk, name: str = "") -> bytes:
     """A declaration of the broker that would be good, were it signed."""
     document = filled(sample(_TYPICAL), ClientSeqNo=desk.numbers.declaration())
-    return enveloped(document, desk.numbers.envelope(BROKER), BROKER, (CUSTOMS,), desk.now, "DECMSG")
+    return enveloped(document, name or desk.numbers.envelope(BROKER), BROKER, (CUSTOMS,), desk.now, "DECMSG")
 
 
 def sent_again(desk: Desk, accepted: Original, refused: Case) -> list[Case]:
