@@ -46,7 +46,7 @@ class Book(Protocol):
         """Accepted or waiting exchanges of these submitters with these digests, whatever their identity."""
 
     def candidates(self, keys: Collection[BusinessKey]) -> Mapping[BusinessKey, Sequence[Candidate]]:
-        """Accepted exchanges that carry these keys, oldest first, at most 20 a key."""
+        """Accepted exchanges that carry these keys, oldest first, at most 200 a key."""
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Add decisions with their bytes, keys and copies, in this order, under this transaction's batch."""

@@ -3,8 +3,7 @@
 The only importer of SQLAlchemy, Alembic and psycopg. Read `tables.py`, then `ledger.py`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing
 
 from swexchange.store.archive import Archive, Filter
 from swexchange.store.migrate import require_current
@@ -13,23 +12,13 @@ from swexchange.store.owed import FullLedger
 __all__ = ["Archive", "Filter", "FullLedger", "open_archive", "open_ledger"]
 
 
-@contextmanager
-def open_ledger(url: str) -> Iterator[FullLedger]:
+def open_ledger(url: str) -> AbstractContextManager[FullLedger]:
     """The store of a worker. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
-    ledger = FullLedger(url)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+    return closing(FullLedger(url))
 
 
-@contextmanager
-def open_archive(url: str) -> Iterator[Archive]:
+def open_archive(url: str) -> AbstractContextManager[Archive]:
     """The audit log, to read. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
-    archive = Archive(url)
-    try:
-        yield archive
-    finally:
-        archive.close()
+    return closing(Archive(url))
