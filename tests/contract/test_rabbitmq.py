@@ -75,8 +75,9 @@ def test_odd_properties_are_cleaned_and_never_fail(server: Server) -> None:
         pika.BasicProperties(message_id="单" * 85, content_type="x", user_id="guest", cluster_id="c", app_id="a"),
     ]
     connection = pika.BlockingConnection(server.parameters())
+    channel = connection.channel()  # one for all: order is promised within a channel only
     for properties in odd:
-        connection.channel().basic_publish(outbox("alice"), "", b"<a/>", properties)
+        channel.basic_publish(outbox("alice"), "", b"<a/>", properties)
     connection.close()
     with Intake(server, INTAKE) as intake:
         found = [delivery.properties for delivery in _take(intake, len(odd))]
