@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from swexchange.core.decide import answering
+from swexchange.core.conclude import answering
 from swexchange.core.model import Copy, Decision, Fate, Parent
 from swexchange.core.settle import choose_parent
 from swexchange.crashpoint import crashpoint

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from swexchange.core.decide import answering, conflict, decide, held
+from swexchange.core.conclude import answering, conflict
 from swexchange.core.identity import identity, lookups
 from swexchange.core.model import (
     BusinessKey,
@@ -31,7 +31,8 @@ from swexchange.core.model import (
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.settle import choose_parent, earlier, in_conflict
 from swexchange.crashpoint import crashpoint
-from swexchange.errors import Fault, Unstorable
+from swexchange.decider import DecideAll, decide_each, hold_each
+from swexchange.errors import Unstorable
 
 
 class Book(Protocol):
@@ -111,20 +112,6 @@ class _Outbox:
     again: list[Copy] = field(default_factory=list)  # receipts for repeats
 
 
-DecideAll = Callable[[Sequence[Delivery], Rulebook, datetime], list[Decision]]
-"""How a batch is decided: deliveries, rules and time in, one decision each, in order."""
-
-
-def decide_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
-    """Decide a batch, each message guarded: what one provokes must not stop the others."""
-    return [_guarded(delivery, rules, now) for delivery in deliveries]
-
-
-def hold_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
-    """Hold a batch: nothing of it is used, its bytes are kept."""
-    return [held(delivery, rules, now) for delivery in deliveries]
-
-
 def process(
     deliveries: Sequence[Delivery],
     rules: Rulebook,
@@ -171,16 +158,6 @@ def _process(
         _settle(outbox, fates, ledger, clock(), report)
     crashpoint("settled")
     return report
-
-
-def _guarded(delivery: Delivery, rules: Rulebook, now: datetime) -> Decision:
-    """An unexpected exception is this message's alone: it is held, its neighbours go on. A fault is ours."""
-    try:
-        return decide(delivery, rules, now)
-    except Fault:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a message provokes must not stop the others
-        return held(delivery, rules, now, f"{type(error).__name__} while deciding")
 
 
 def _commit(decisions: Sequence[Decision], rules: Rulebook, ledger: Ledger, now: datetime, report: Report) -> _Outbox:

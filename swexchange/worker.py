@@ -17,9 +17,10 @@ from typing import Protocol
 from swexchange.core.model import Delivery
 from swexchange.core.rulebook import Rulebook
 from swexchange.crashpoint import crashpoint
+from swexchange.decider import DecideAll, decide_each
 from swexchange.errors import Fault
 from swexchange.forwarder import Outstanding, Sent, send_due
-from swexchange.pipeline import DecideAll, Ledger, Report, Sink, decide_each, process
+from swexchange.pipeline import Ledger, Report, Sink, process
 
 WAIT = 0.5  # seconds a take waits for its first message: how soon a stop is noticed at rest
 SWEEP = 1.0  # seconds between two passes of the forwarder

@@ -22,10 +22,9 @@ from swexchange.broker.topology import INTAKE
 from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import server, tested_rules
-from swexchange.decider import FreshThreads
+from swexchange.decider import FreshThreads, decide_each
 from swexchange.explain import Explainer
 from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, utc_now
-from swexchange.pipeline import decide_each
 from swexchange.rules.reload import RulesFile
 from swexchange.settings import Settings
 from swexchange.store import open_ledger

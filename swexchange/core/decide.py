@@ -7,28 +7,18 @@ The order matters: nothing a message says is believed before its signature holds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from lxml import etree
 
-from swexchange.core import codes, envelope, receipt, signature
+from swexchange.core import codes, conclude, envelope, signature
 from swexchange.core.canonical import local_time
+from swexchange.core.conclude import Case
 from swexchange.core.envelope import ENVELOPES, Envelope
-from swexchange.core.identity import copy_id, exchange_id
-from swexchange.core.model import (
-    BusinessKey,
-    Copy,
-    Decision,
-    Delivery,
-    Finding,
-    Head,
-    Kind,
-    Outcome,
-    Parent,
-    Recorded,
-)
+from swexchange.core.model import BusinessKey, Decision, Delivery, Finding
 from swexchange.core.parse import Document, parse, refuse
 from swexchange.core.routing import Facts, Routing, route
 from swexchange.core.rulebook import Edition, MessageType, Participant, Rulebook
@@ -36,25 +26,9 @@ from swexchange.errors import Rejected
 
 MAX_KEYS, MAX_KEY_LENGTH = 200, 128
 
-
-@dataclass(slots=True)
-class Case:
-    """What has been learned of one message so far; a refusal reports it as far as it got."""
-
-    delivery: Delivery
-    now: datetime
-    digest: bytes
-    sender: str = ""
-    message_id: str = ""
-    head: Head | None = None
-    type: str = ""
-    key_id: str = ""
-    envelope_edition: str = ""
-    edition: str = ""
-    keys: tuple[BusinessKey, ...] = ()
-    answers: tuple[BusinessKey, ...] = ()
-    askers: tuple[str, ...] = ()
-    facts: Facts = field(default_factory=dict)
+_Result = TypeVar("_Result")
+Staged = Generator[None, None, _Result]
+"""Work that pauses after each of its stages and returns its result at the end."""
 
 
 def decide(delivery: Delivery, rules: Rulebook, now: datetime) -> Decision:
@@ -64,23 +38,39 @@ def decide(delivery: Delivery, rules: Rulebook, now: datetime) -> Decision:
 
 def examine(delivery: Delivery, rules: Rulebook, now: datetime) -> tuple[Decision, Facts]:
     """As `decide`, with the facts that its routing went by (none where it was refused before)."""
+    deciding = in_stages(delivery, rules, now)
+    while True:
+        try:
+            next(deciding)
+        except StopIteration as end:
+            examined: tuple[Decision, Facts] = end.value
+            return examined
+
+
+def in_stages(delivery: Delivery, rules: Rulebook, now: datetime) -> Staged[tuple[Decision, Facts]]:
+    """As `examine`, with a pause after each stage, so that many messages can pass each stage together."""
     case = Case(delivery, now, hashlib.sha256(delivery.body).digest())
     try:
-        routing = _judge(case, rules)
+        routing = yield from _judge(case, rules)
+        yield
     except Rejected as refusal:
-        return _refused(case, refusal.findings, rules), case.facts
-    return _accepted(case, routing, rules), case.facts
+        return conclude.refused(case, refusal.findings, rules), case.facts
+    return conclude.accepted(case, routing, rules), case.facts
 
 
-def _judge(case: Case, rules: Rulebook) -> Routing:
+def _judge(case: Case, rules: Rulebook) -> Staged[Routing]:
     document = parse(case.delivery.body, rules.limits.message_bytes)
+    yield
     participant = _authenticate(case, document, rules)
+    yield
     if document.root.tag in ENVELOPES:
-        letter, business, kind = _open_envelope(case, document, participant, rules)
+        letter, business, kind = yield from _open_envelope(case, document, participant, rules)
     else:
         letter, business, kind = _open_bare(case, document, participant, rules)
+    yield
     _guard_freshness(letter, case.now, rules)
     _learn_facts(case, letter, business.root, kind, participant)
+    yield
     return _route(case, letter, kind, participant, rules)
 
 
@@ -98,15 +88,18 @@ def _authenticate(case: Case, document: Document, rules: Rulebook) -> Participan
 
 def _open_envelope(
     case: Case, document: Document, participant: Participant, rules: Rulebook
-) -> tuple[Envelope, Document, MessageType]:
+) -> Staged[tuple[Envelope, Document, MessageType]]:
     try:
         case.envelope_edition = _validate(document.root, rules.envelopes, case.now, rules).label
+        yield
         letter = envelope.read_dxp(document.root)
     except Rejected:
         case.message_id = envelope.loose_message_id(document.root)  # so that the receipt can name it
         raise
     _learn_head(case, letter, participant)
+    yield
     business = _open_payload(letter, rules)
+    yield
     kind = rules.types.get(business.name)
     if kind is None:
         raise refuse(codes.UNKNOWN_TYPE, f"no type has the root {business.name}", path="/DxpMsg/Data")
@@ -218,86 +211,3 @@ def _route(case: Case, letter: Envelope, kind: MessageType, participant: Partici
         missed = [Finding(r.code, r.receiver, "/DxpMsg/TransInfo/ReceiverIds") for r in routing.results]
         raise Rejected(*(missed or [Finding(codes.NO_ROUTE, "the route names receivers, the message none")]))
     return routing
-
-
-def _decision(
-    case: Case, rules: Rulebook, findings: tuple[Finding, ...] = (), routing: Routing | None = None
-) -> Decision:
-    """The decision without its copies: refused for its findings, or accepted by its routing."""
-    delivery = case.delivery
-    return Decision(
-        exchange_id=exchange_id(case.now, delivery.submitter, case.digest),
-        received_at=case.now,
-        submitter=delivery.submitter,
-        body=delivery.body,
-        digest=case.digest,
-        rules_digest=rules.digest,
-        outcome=_outcome(routing),
-        sender=case.sender,
-        message_id=case.message_id,
-        head=case.head,
-        type=case.type,
-        key_id=case.key_id,
-        envelope_edition=case.envelope_edition,
-        edition=case.edition,
-        route=", ".join(r.name for r in routing.routes) if routing else "",
-        findings=findings[: rules.limits.findings],
-        results=routing.results if routing else (),
-        keys=case.keys,
-        answers=case.answers,
-        askers=case.askers,
-    )
-
-
-def _outcome(routing: Routing | None) -> Outcome:
-    if routing is None:
-        return Outcome.REJECTED
-    return Outcome.WAITING if routing.to_asker else Outcome.ACCEPTED
-
-
-def _accepted(case: Case, routing: Routing, rules: Rulebook) -> Decision:
-    decision = _decision(case, rules, routing=routing)
-    copies = tuple(_message_copy(decision, to, decision.message_id) for to in routing.to)
-    return replace(decision, copies=copies + _receipt(decision, rules))
-
-
-def _refused(case: Case, findings: tuple[Finding, ...], rules: Rulebook) -> Decision:
-    decision = _decision(case, rules, findings)
-    return replace(decision, copies=_receipt(decision, rules))
-
-
-def conflict(decision: Decision, holder: Recorded, rules: Rulebook) -> Decision:
-    """The refusal of a message whose id an accepted message with other bytes already holds."""
-    detail = f"{decision.message_id} is exchange {holder.exchange_id}, sha256 {holder.digest.hex()}"
-    finding = Finding(codes.CONFLICT, detail)
-    rejected = replace(decision, outcome=Outcome.REJECTED, findings=(finding,), results=(), route="", copies=())
-    return replace(rejected, copies=_receipt(rejected, rules))
-
-
-def held(delivery: Delivery, rules: Rulebook, now: datetime, detail: str = "") -> Decision:
-    """What is recorded of a message that broke the machinery: nothing of it is used, its bytes are kept."""
-    case = Case(delivery, now, hashlib.sha256(delivery.body).digest())
-    return _refused(case, (Finding(codes.HELD, detail),), rules)
-
-
-def answering(decision: Decision, parent: Parent) -> Decision:
-    """A waiting answer whose parent is known: accepted, with a copy to the one who asked."""
-    copy = _message_copy(decision, parent.sender, parent.message_id)
-    return replace(decision, outcome=Outcome.ACCEPTED, copies=(copy, *decision.copies))
-
-
-def _message_copy(decision: Decision, to: str, correlation_id: str) -> Copy:
-    return _copy(decision, Kind.MESSAGE, to, decision.type, correlation_id, decision.body)
-
-
-def _receipt(decision: Decision, rules: Rulebook) -> tuple[Copy, ...]:
-    to = decision.sender or decision.submitter
-    if to not in rules.participants:
-        return ()
-    body = receipt.build(decision, to, rules.platform)
-    return (_copy(decision, Kind.RECEIPT, to, "DxpRep", decision.message_id, body),)
-
-
-def _copy(decision: Decision, kind: Kind, to: str, type_id: str, correlation_id: str, body: bytes) -> Copy:
-    name = copy_id(decision.sender, decision.message_id, decision.digest, kind, to)
-    return Copy(name, kind, to, type_id, correlation_id, decision.exchange_id, body)

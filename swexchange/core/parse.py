@@ -17,8 +17,8 @@ from swexchange.core.model import Finding
 from swexchange.errors import Fault, Rejected
 
 MAX_DETAIL = 300  # characters of a finding's detail: texts of a message may be long
+HARMLESS = 8 * 1024  # bytes below which no number of tags or attributes can hurt, nor libxml2's own 256 levels
 MAX_DEPTH = 64
-HARMLESS = 8 * 1024  # bytes below which no number of tags or attributes can hurt
 MAX_ATTRIBUTES = 256  # of one element, namespace declarations included
 MAX_MARKUP = 500_000  # tags, attributes and namespace declarations together
 
@@ -29,8 +29,8 @@ _VALUE = re.compile(rb"=\s*[\"']")
 _NO_MEMORY = 2  # libxml2's XML_ERR_NO_MEMORY
 _RESOURCE_LIMIT = 114  # libxml2's XML_ERR_RESOURCE_LIMIT: depth, or one text over 10 MB
 _COMMENT_OR_PI = etree.XPath("//comment() | //processing-instruction()")
-_parsers = threading.local()
 _TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
+_parsers = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _parser() -> etree.XMLParser:
 
 
 def _guard_tree(root: etree._Element, body: bytes, start: int) -> None:
-    if _TOO_DEEP(root):
+    if len(body) > HARMLESS and _TOO_DEEP(root):
         raise refuse(codes.TOO_COMPLEX, f"deeper than {MAX_DEPTH} levels")
     # The bytes may also stand in a CDATA section, where they are text: the tree decides.
     # Single letters are found many times faster than pairs, and base64 has neither.

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from swexchange.core import codes
-from swexchange.core.decide import conflict, decide, examine, held
+from swexchange.core.conclude import conflict, held
+from swexchange.core.decide import decide, examine
 from swexchange.core.model import (
     BusinessKey,
     Delivery,

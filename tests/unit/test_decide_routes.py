@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from swexchange.core.decide import answering, decide
+from swexchange.core.conclude import answering
+from swexchange.core.decide import decide
 from swexchange.core.model import (
     BusinessKey,
     Decision,

@@ -82,8 +82,7 @@ def test_hostile_messages_take_bounded_memory() -> None:
 NAMES = """
 import sys
 from pathlib import Path
-from swexchange.decider import FreshThreads
-from swexchange.pipeline import decide_each
+from swexchange.decider import FreshThreads, decide_each
 from tests.world import NOW, delivery, rulebook
 decide_all = FreshThreads(decide_each)
 def elements(n, count):

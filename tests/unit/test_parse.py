@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swexchange.core.decide import decide
 from swexchange.core.model import Finding
-from swexchange.core.parse import MAX_DEPTH, Document, parse
+from swexchange.core.parse import HARMLESS, MAX_DEPTH, Document, parse
 from swexchange.errors import Rejected
 from tests.world import LIMIT, NOW, declared, delivery, dxp_msg, rulebook, signed
 
@@ -60,11 +60,14 @@ def test_refusing_by_size_costs_nothing() -> None:
 
 
 def test_the_depth_limit_is_exact() -> None:
-    """64 levels pass, 65 do not."""
+    """64 levels pass, 65 do not; in a small document, which cannot do harm, 256 do."""
     assert MAX_DEPTH == 64
-    assert parse(b"<a>" * 64 + b"</a>" * 64, LIMIT)
-    assert finding(b"<a>" * 65 + b"</a>" * 65).code == "4006"
-    assert finding(b"<p:a xmlns:p='urn:p'>" * 65 + b"</p:a>" * 65).code == "4006"
+    text = b"x" * HARMLESS
+    assert parse(b"<a>" * 64 + text + b"</a>" * 64, LIMIT)
+    assert finding(b"<a>" * 65 + text + b"</a>" * 65).code == "4006"
+    assert finding(b"<p:a xmlns:p='urn:p'>" * 65 + text + b"</p:a>" * 65).code == "4006"
+    assert parse(b"<a>" * 255 + b"</a>" * 255, LIMIT)
+    assert finding(b"<a>" * 257 + b"</a>" * 257).code == "4006"
 
 
 def test_a_byte_that_is_not_utf8_is_named_with_its_place() -> None:

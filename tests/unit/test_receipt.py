@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from swexchange.core import codes
-from swexchange.core.decide import decide, held
+from swexchange.core.conclude import held
+from swexchange.core.decide import decide
 from swexchange.core.model import Copy, Decision, Finding, Head, Kind, Outcome, ReceiverResult
 from swexchange.core.parse import parse
 from swexchange.core.receipt import build

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from swexchange.core.decide import conflict, decide
+from swexchange.core.conclude import conflict
+from swexchange.core.decide import decide
 from swexchange.core.identity import bytes_identity, claim, identity
 from swexchange.core.model import BusinessKey, Candidate, Decision, Outcome, Parent, Recorded
 from swexchange.core.settle import choose_parent, earlier, in_conflict
