@@ -6,8 +6,10 @@ of control characters. Metric names: docs/reference/metrics.md.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -35,7 +37,7 @@ def configure_logs(style: str, level: str) -> None:
             do="Use console or json; debug, info, warning or error",
         )
     # JSON escapes what is not ASCII, so no character of a message can play tricks there.
-    safe: list[Any] = [structlog.processors.JSONRenderer()]
+    safe: list[Any] = [_as_json]
     if style != "json":
         safe = [_clean, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     structlog.configure(
@@ -49,6 +51,14 @@ def configure_logs(style: str, level: str) -> None:
         logger_factory=lambda *_: _LINES,
         cache_logger_on_first_use=True,
     )
+
+
+_encode = json.JSONEncoder(default=str).encode
+
+
+def _as_json(_: Any, __: str, event: Mapping[str, Any]) -> str:
+    """Structlog's own renderer makes an encoder for every line, which costs as much as the encoding."""
+    return _encode(event)
 
 
 class _Lines:
@@ -158,6 +168,8 @@ class Observer:
         """A batch is done."""
         for decision in report.decided:
             self._decided(decision)
+        for (outcome, code), count in Counter((d.outcome, d.code) for d in report.decided).items():
+            self._metrics.decided.labels(outcome, code).inc(count)
         for decision, stored in report.repeated:
             self._repeated(decision, stored)
         for copy, fate in report.failed:
@@ -171,7 +183,6 @@ class Observer:
         flush_logs()
 
     def _decided(self, decision: Decision) -> None:
-        self._metrics.decided.labels(decision.outcome, decision.code).inc()
         say = self._log.warning if decision.outcome is Outcome.REJECTED else self._log.info
         say(
             str(decision.outcome),

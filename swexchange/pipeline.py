@@ -194,10 +194,11 @@ def _reconcile(
     accepted = book.accepted_bytes(refused) if refused else {}
     happenings = []
     for fresh in decisions:
-        decision = fresh
-        if not earlier(fresh, known) and (holder := in_conflict(fresh, known)):
+        decision, stored = fresh, accepted.get((fresh.submitter, fresh.digest)) or earlier(fresh, known)
+        if not stored and (holder := in_conflict(fresh, known)):
             decision = conflict(fresh, holder, rules)
-        if stored := accepted.get((decision.submitter, decision.digest)) or earlier(decision, known):
+            stored = earlier(decision, known)  # the same conflict may have come before
+        if stored:
             report.repeated.append((decision, stored))
             outbox.owed += stored.unsent
             outbox.again += [stored.receipt] if stored.receipt else []
