@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pika
@@ -17,18 +16,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from swexchange.broker.server import Server, explain, require_release
 from swexchange.broker.topology import Topology, queue_arguments
 from swexchange.errors import ConfigFault
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that could lose or stop messages."""
-
-    name: str  # of the exchange, queue, policy or server
-    what: str
-    do: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.what}. {self.do}"
+from swexchange.health.problem import Problem
 
 
 def apply(server: Server, topology: Topology) -> None:

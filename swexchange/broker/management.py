@@ -1,30 +1,29 @@
-"""Looks deeper into RabbitMQ than AMQP can, over its management HTTP API: what could lose messages.
+"""Looks deeper into RabbitMQ than AMQP can, over its management HTTP API. Read only.
 
-Read only. Facts about versions: quorum queues drop after 20 deliveries from 4.0 unless told
-otherwise; at-least-once dead-lettering needs its own strategy; arguments and policies add up.
+What it finds are values of `health.broker`, which judges them.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
-from swexchange.broker.admin import Problem
-from swexchange.broker.topology import Topology, release
+from swexchange.broker.topology import release
 from swexchange.errors import BrokerLost, ConfigFault
+from swexchange.health.broker import Broker, Exchange, Needs, Node, Permission, judge_topology
+from swexchange.health.problem import Problem
+from swexchange.health.queues import Policy, Queue
 
 SECONDS = 10
-SHORT_ACK_MS = 5 * 60 * 1000  # an acknowledgement may wait this long for a database that is down
-REDECLARE = "Delete it once it is empty and declare the topology"
-Policies = Sequence[Mapping[str, Any]]
-POLICY = "Remove it from the policy or the queue's arguments"
+Found = Mapping[str, Any]  # one object of an answer
 
 
 class Management:
@@ -41,6 +40,7 @@ class Management:
         self.where = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
         user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         self._authorization = "Basic " + base64.b64encode(user.encode()).decode()
+        self.clock: datetime | None = None  # what time it was there when it answered last
 
     def get(self, *path: str) -> Any:
         """One resource as parsed JSON; None where it does not exist. Raises BrokerLost."""
@@ -48,6 +48,7 @@ class Management:
         request = Request(url, headers={"Authorization": self._authorization})  # noqa: S310 (scheme checked)
         try:
             with urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+                self.clock = _date(answer.headers.get("date", ""))
                 return json.load(answer)
         except HTTPError as error:
             error.close()
@@ -60,85 +61,100 @@ class Management:
             raise BrokerLost(what, where=self.where, do="Enable the plugin, check the URL") from error
 
 
-def check(management: Management, topology: Topology, vhost: str = "/") -> list[Problem]:
+def _date(header: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header)
+    except ValueError:
+        return None
+
+
+def check(management: Management, topology: Needs, vhost: str = "/") -> list[Problem]:
     """Everything found wrong with exchanges, queues, bindings and policies of the topology."""
-    version = str(management.get("overview")["rabbitmq_version"])
-    nodes = len(management.get("nodes"))
-    policies = [management.get(kind, vhost) or [] for kind in ("policies", "operator-policies")]
-    problems: list[Problem] = []
-    for name in topology.exchanges():
-        problems += _exchange(name, management.get("exchanges", vhost, name))
-    for name in topology.queues():
-        problems += _queue(name, management.get("queues", vhost, name), policies, version, nodes)
-    for exchange, name in topology.bindings():
-        if not management.get("bindings", vhost, "e", exchange, "q", name):
-            problems.append(Problem(exchange, f"it is not bound to {name}", "Declare the topology"))
-    return problems
+    return list(judge_topology(look(management, vhost), topology))
 
 
-def _exchange(name: str, found: Mapping[str, Any] | None) -> Iterator[Problem]:
-    if found is None:
-        yield Problem(name, "the exchange does not exist", "Declare the topology")
-    elif found["type"] != "fanout" or not found["durable"]:
-        kind = found["type"] if found["durable"] else "transient"
-        yield Problem(name, f"the exchange is {kind}, not a durable fanout", REDECLARE)
+def look(management: Management, vhost: str = "/") -> Broker:
+    """What exists in a vhost, and on which nodes. Raises BrokerLost."""
+    queues = management.get("queues", vhost) or []
+    takers = _takers(management.get("consumers", vhost) or [])
+    policies, operators = (management.get(kind, vhost) or [] for kind in ("policies", "operator-policies"))
+    return Broker(
+        release=release(str(management.get("overview")["rabbitmq_version"])),
+        exchanges={found["name"]: _exchange(found) for found in management.get("exchanges", vhost) or []},
+        queues={found["name"]: _queue(found, takers) for found in queues},
+        bindings=frozenset(
+            (found["source"], found["destination"])
+            for found in management.get("bindings", vhost) or []
+            if found["destination_type"] == "queue"
+        ),
+        policies=(_policies(policies), _policies(operators)),
+        nodes=[_node(found) for found in management.get("nodes") or []],
+        permissions=_permissions(management, vhost),
+        clock=management.clock,
+    )
 
 
-def _queue(
-    name: str, found: Mapping[str, Any] | None, policies: Sequence[Policies], version: str, nodes: int
-) -> Iterator[Problem]:
-    if found is None:
-        yield Problem(name, "the queue does not exist", "Declare the topology")
-        return
-    if found.get("type") != "quorum":
-        yield Problem(name, f"the queue is {found.get('type')}, not quorum: one disk holds it", REDECLARE)
-    members = len(found.get("members", ()))
-    if nodes >= 3 > members > 0:
-        yield Problem(name, f"{members} of {nodes} nodes hold the queue", "Run rabbitmq-queues grow")
-    arguments = {key.removeprefix("x-"): value for key, value in (found.get("arguments") or {}).items()}
-    settings = _in_force(arguments, *(_policy(name, some) for some in policies))
-    yield from _losses(name, settings)
-    yield from _delivery_limit(name, settings, version)
+def _takers(consumers: Sequence[Found]) -> dict[str, set[str]]:
+    """Users by the queue they consume from; a consumer whose channel is not known yet is left out."""
+    takers: dict[str, set[str]] = {}
+    for found in consumers:
+        if user := (found.get("channel_details") or {}).get("user"):
+            takers.setdefault(found["queue"]["name"], set()).add(user)
+    return takers
 
 
-def _policy(name: str, policies: Policies) -> Mapping[str, Any]:
-    """The definition of the policy that RabbitMQ applies to a queue: of those that match, the first by priority.
-
-    Worked out here, since the API shows it on the queue only seconds later.
-    """
-    matching = [p for p in policies if p["apply-to"] != "exchanges" and re.search(p["pattern"], name)]
-    return max(matching, key=lambda p: p["priority"])["definition"] if matching else {}
+def _exchange(found: Found) -> Exchange:
+    return Exchange(found["name"], found["type"], found["durable"], found["auto_delete"], found["internal"])
 
 
-def _in_force(*sources: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments and policies together: the stricter number wins, else the earlier source."""
-    settings: dict[str, Any] = {}
-    for source in sources:
-        for key, value in source.items():
-            other = settings.setdefault(key, value)
-            if isinstance(value, int) and isinstance(other, int):
-                settings[key] = max(value, other) if min(value, other) < 0 else min(value, other)  # -1 = no limit
-    return settings
+def _queue(found: Found, takers: Mapping[str, set[str]]) -> Queue:
+    return Queue(
+        name=found["name"],
+        type=str(found.get("type")),
+        durable=found["durable"],
+        auto_delete=found["auto_delete"],
+        arguments=found.get("arguments") or {},
+        members=len(found.get("members", ())),
+        online=len(found.get("online", ())),
+        takers=frozenset(takers.get(found["name"], ())),
+    )
 
 
-def _losses(name: str, settings: Mapping[str, Any]) -> Iterator[Problem]:
-    limited = [key for key in ("max-length", "max-length-bytes") if key in settings]
-    if limited and settings.get("overflow") != "reject-publish":
-        yield Problem(name, f"{limited[0]} without reject-publish drops the oldest messages", POLICY)
-    if "message-ttl" in settings:
-        yield Problem(name, f"messages expire after {settings['message-ttl']} ms", POLICY)
-    if "expires" in settings:
-        yield Problem(name, f"the queue deletes itself after {settings['expires']} ms unused", POLICY)
-    if "dead-letter-exchange" in settings and settings.get("dead-letter-strategy") != "at-least-once":
-        yield Problem(name, "dead-lettering may lose messages", "Set dead-letter-strategy=at-least-once")
-    if settings.get("consumer-timeout", SHORT_ACK_MS) < SHORT_ACK_MS:
-        what = f"consumers must acknowledge within {settings['consumer-timeout']} ms"
-        yield Problem(name, what, f"Allow {SHORT_ACK_MS} ms or more")
+def _policies(found: Sequence[Found]) -> list[Policy]:
+    return [Policy(p["pattern"], p["apply-to"], p["priority"], p["definition"]) for p in found]
 
 
-def _delivery_limit(name: str, settings: Mapping[str, Any], version: str) -> Iterator[Problem]:
-    limit = settings.get("delivery-limit")
-    if limit is None and release(version) >= (4, 0):
-        yield Problem(name, "messages are dropped after 20 deliveries", "Set delivery-limit=-1 by policy")
-    if isinstance(limit, int) and limit >= 0:
-        yield Problem(name, f"messages are dropped after {limit} deliveries", POLICY)
+def _node(found: Found) -> Node:
+    """A node that is down has a name and little else."""
+    return Node(
+        name=found["name"],
+        running=found.get("running", True),
+        memory_alarm=found.get("mem_alarm", False),
+        disk_alarm=found.get("disk_free_alarm", False),
+        disk_free=_bytes(found.get("disk_free")),
+        disk_limit=_bytes(found.get("disk_free_limit")),
+        split_from=tuple(found.get("partitions", ())),
+    )
+
+
+def _bytes(found: Any) -> int | None:
+    return found if isinstance(found, int) else None  # a node that cannot measure says so in words
+
+
+def _permissions(management: Management, vhost: str) -> list[Permission] | None:
+    """Of all users but administrators; None where our user is not one and may not see them."""
+    if "administrator" not in _tags(management.get("whoami")):
+        return None
+    users = management.get("users") or []
+    masters = {found["name"] for found in users if "administrator" in _tags(found)}
+    return [
+        Permission(found["user"], found["configure"], found["write"], found["read"])
+        for found in management.get("vhosts", vhost, "permissions") or []
+        if found["user"] not in masters
+    ]
+
+
+def _tags(user: Found) -> Sequence[str]:
+    """A user's tags: a list, before 3.9 one text."""
+    tags = user["tags"]
+    return tags.split(",") if isinstance(tags, str) else list(tags)

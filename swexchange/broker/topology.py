@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swexchange.core.model import Kind
+from swexchange.health.broker import Permission
 
 INTAKE = "swx.intake"
 DAEMON = "swexchange"  # the daemon's RabbitMQ user
@@ -66,16 +67,6 @@ def queue_arguments(version: str) -> Arguments:
     if release(version) >= (4, 0):
         arguments["x-delivery-limit"] = -1
     return arguments
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """What a RabbitMQ user may do: regular expressions over names."""
-
-    user: str
-    configure: str
-    write: str
-    read: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from swexchange.cli import exits
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import server
+from swexchange.health.problem import Danger, Problem
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
 
@@ -36,15 +37,16 @@ def check(settings: Settings, as_json: bool) -> None:
     """Say what is missing or could lose messages; changes nothing.
 
     AMQP shows what is missing. With SWX_MANAGEMENT_URL the settings of queues and policies are
-    checked too: queue type, overflow, delivery limit, expiry, dead-lettering. Exit code 1: problems.
+    checked too: queue type, overflow, delivery limit, expiry, dead-lettering. Exit code 1: problems
+    other than risks.
     """
     found = problems(settings, wanted(settings))
     rows = [asdict(problem) for problem in found]
     emit(rows, as_json, lambda: table([(p.name, p.what, p.do) for p in found]) if found else click.echo("all well"))
-    raise SystemExit(exits.PROBLEMS if found else exits.DONE)
+    raise SystemExit(exits.PROBLEMS if any(p.danger is not Danger.RISK for p in found) else exits.DONE)
 
 
-def problems(settings: Settings, topology: Topology) -> list[admin.Problem]:
+def problems(settings: Settings, topology: Topology) -> list[Problem]:
     """What is wrong with the topology, as deep as the settings allow to look."""
     broker = server(settings)
     if settings.management_url:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -15,6 +18,9 @@ from swexchange.broker.management import Management
 from swexchange.broker.topology import DAEMON, INTAKE, definitions, inbox, outbox, password_hash
 from swexchange.core.model import Copy, Fate, Kind
 from swexchange.errors import BrokerLost, ConfigFault
+from swexchange.health.broker import judge_nodes, judge_permissions, judge_takers
+from swexchange.health.machine import judge_clock
+from swexchange.health.problem import Danger, Problem
 from tests import rabbit
 
 MANY = 10**9
@@ -72,6 +78,7 @@ def test_declaring_over_something_else_says_so(server: Server, channel: Any) -> 
         ({"expires": 3600000}, "deletes itself after 3600000 ms"),
         ({"delivery-limit": 7}, "dropped after 7 deliveries"),
         ({"dead-letter-exchange": "x"}, "dead-lettering may lose messages"),
+        ({"dead-letter-exchange": "x", "dead-letter-strategy": "at-least-once"}, "dead-lettering may lose messages"),
     ],
 )
 def test_policies_that_lose_messages_are_found(channel: Any, policy: dict[str, Any], what: str) -> None:
@@ -82,6 +89,73 @@ def test_policies_that_lose_messages_are_found(channel: Any, policy: dict[str, A
     node.manage("PUT", "policies", "topology", "p", pattern=r"inbox\.carol", definition=policy)
     found = management.check(Management(node.management_url), Topology(("carol",)), "topology")
     assert any(p.name == inbox("carol") and what in p.what for p in found), found
+
+
+def test_a_policy_overrules_the_queues_own_overflow(channel: Any) -> None:
+    """Declared with reject-publish, a queue under a drop-head policy confirms and drops; so the check says it loses."""
+    node = rabbit.shared()
+    server = Server(node.url_of("guest", "guest", "topology"))
+    admin.apply(server, Topology(("carol",)))
+    drop = {"max-length": 2, "overflow": "drop-head"}
+    node.manage("PUT", "policies", "topology", "p", pattern=r"inbox\.carol", definition=drop)
+    channel.confirm_delivery()
+    for _ in range(5):
+        channel.basic_publish("", inbox("carol"), b"x", mandatory=True)  # raises when it is refused
+    assert channel.queue_declare(inbox("carol"), passive=True).method.message_count < 5
+    (found,) = management.check(Management(node.management_url), Topology(("carol",)), "topology")
+    assert (found.name, found.danger) == (inbox("carol"), Danger.LOSS)
+
+
+def test_strangers_at_the_queues_are_found(server: Server, channel: Any, deep: Callable[[], list[str]]) -> None:
+    """A foreign user's consumer on the intake, and permissions beyond one's own, as the real API shows them."""
+    assert deep() == []
+    node = rabbit.shared()
+    node.ctl("import_definitions", str(_definitions(node, server)))
+    api = Management(node.management_url)
+
+    def found() -> list[Problem]:
+        seen = management.look(api, "topology")
+        taking = judge_takers(seen, INTAKE, "nobody")
+        return [*taking, *judge_permissions(seen, TOPOLOGY.permissions(), TOPOLOGY)]
+
+    assert found() == []
+    node.ctl("set_permissions", "-p", "topology", "alice", "^$", "^$", r"^swx\.inbox\.")
+    channel.basic_consume(INTAKE, lambda *_: None)
+    for _ in range(60):  # the API shows a consumer only when it has counted again
+        if len(now := found()) == 4:
+            break
+        channel.connection.sleep(0.5)
+    assert [f"{p.danger}: {p.name}: {p.what}" for p in now] == [
+        "loss: swx.intake: user guest takes messages from it",
+        "loss: user alice: may take messages from swx.inbox.bob",
+        "stop: user alice: may not read swx.receipts.alice",
+        "stop: user alice: may not write to swx.outbox.alice",
+    ]
+
+
+def test_what_the_node_says_of_itself(server: Server) -> None:
+    """Disk, its alarm limit, the cluster's size and the clock come from the real API."""
+    seen = management.look(Management(rabbit.shared().management_url), "topology")
+    (node,) = seen.nodes
+    assert node.running
+    assert (node.disk_free or 0) > (node.disk_limit or 0) > 0
+    assert not list(judge_clock("RabbitMQ", seen.clock or datetime.min.replace(tzinfo=UTC), datetime.now(UTC)))
+    rabbit.shared().ctl("set_disk_free_limit", "999GB")
+    try:
+        said = _alarm()
+    finally:
+        rabbit.shared().ctl("set_disk_free_limit", "50MB")
+    assert said == "disk alarm"
+
+
+def _alarm() -> str:
+    """The node's alarm as soon as the API shows one."""
+    api = Management(rabbit.shared().management_url)
+    for _ in range(60):
+        if alarms := [p.what for p in judge_nodes(management.look(api, "topology")) if p.danger is Danger.STOP]:
+            return alarms[0]
+        time.sleep(0.5)
+    return "none"
 
 
 def test_a_queue_on_one_disk_a_wrong_exchange_and_a_lost_binding_are_found(
@@ -114,10 +188,7 @@ def test_the_management_api_says_why_it_cannot_be_asked() -> None:
 def test_imported_definitions_hold_users_apart(server: Server) -> None:
     """With the definitions file imported, each user can do its part and nothing of another's."""
     node = rabbit.shared()
-    hashes = {user: password_hash("pw", b"salt") for user in (DAEMON, *TOPOLOGY.participants)}
-    file = node.folder / "definitions.json"
-    file.write_text(json.dumps(definitions(TOPOLOGY, admin.server_version(server), "topology", hashes)))
-    node.ctl("import_definitions", str(file))
+    node.ctl("import_definitions", str(_definitions(node, server)))
     alice, daemon = (Server(node.url_of(user, "pw", "topology")) for user in ("alice", DAEMON))
     with Outlet(alice) as outlet:
         assert outlet.publish_raw([submission("alice", b"<a/>")]) == [Fate.CONFIRMED]
@@ -136,3 +207,11 @@ def test_imported_definitions_hold_users_apart(server: Server) -> None:
     assert (received.body, received.message_id, received.type) == (b"<a/>", "id", "DEC001")
     assert (received.correlation_id, received.exchange_id) == ("parent", "01EXCHANGE")
     assert received.timestamp > 1_700_000_000
+
+
+def _definitions(node: rabbit.Rabbit, server: Server) -> Path:
+    """The topology as a definitions file; every user's password is pw."""
+    hashes = {user: password_hash("pw", b"salt") for user in (DAEMON, *TOPOLOGY.participants)}
+    file = node.folder / "definitions.json"
+    file.write_text(json.dumps(definitions(TOPOLOGY, admin.server_version(server), "topology", hashes)))
+    return file
