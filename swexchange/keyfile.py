@@ -27,7 +27,7 @@ def load(key_id: str, folders: Sequence[Path]) -> SigningKey:
 def read(path: Path) -> SigningKey:
     """The key in a file; its id is the file's name. Raises ConfigFault."""
     try:
-        if path.stat().st_mode & 0o027:  # systemd shows a credential to its group too
+        if _is_loose(path):
             raise ConfigFault("others may read or change this private key", where=str(path), do=f"chmod 600 {path}")
         seed = base64.b64decode(path.read_text("ascii").strip(), validate=True)
     except (OSError, binascii.Error, UnicodeDecodeError) as error:
@@ -35,6 +35,15 @@ def read(path: Path) -> SigningKey:
     if len(seed) != 32:
         raise ConfigFault(f"the seed has {len(seed)} bytes, not 32", where=str(path))
     return SigningKey.from_seed(path.stem, seed)
+
+
+def loose(folders: Sequence[Path]) -> list[Path]:
+    """Private keys in these folders that others may read or change."""
+    return [path for folder in folders for path in sorted(folder.glob("*.key")) if _is_loose(path)]
+
+
+def _is_loose(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o027)  # systemd shows a credential to its group too
 
 
 def new(key_id: str, folder: Path) -> SigningKey:

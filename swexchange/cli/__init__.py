@@ -6,13 +6,14 @@ docs/reference/commands.md.
 
 from __future__ import annotations
 
-from swexchange.cli import audit, db, keys, messages, routes, run, schemas, status, topology, traffic
+from swexchange.cli import audit, db, doctor, keys, messages, routes, run, schemas, status, topology, traffic
 from swexchange.cli.root import cli
 
 __all__ = [
     "audit",
     "cli",
     "db",
+    "doctor",
     "keys",
     "main",
     "messages",

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, event, exc
 from sqlalchemy.engine import URL, make_url
 
 from swexchange.errors import ConfigFault, StoreDown, Unstorable
+from swexchange.health.database import DURABLE, judge_settings
 
 _IMPATIENT, _PATIENT = "PRAGMA busy_timeout=0", "PRAGMA busy_timeout=30000"  # the latter is BUSY_SECONDS
 LOOK_SECONDS = 0.001  # between two looks at the write lock
@@ -33,7 +34,7 @@ _PRAGMAS = {
     "wal_autocheckpoint": 4000,  # pages
     "journal_size_limit": 64 * 1024 * 1024,
 }
-_NO_WAIT_WITHOUT_END = {  # seconds, but for the last: milliseconds without an answer
+SERVER_LIMITS = {  # seconds, but for the last: milliseconds without an answer
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -46,7 +47,6 @@ _ADVICE = {
     "disk is full": "Free disk space",
     "malformed": "Restore the database from a backup; `swexchange db check` says more",
 }
-_DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
 def parse_url(url: str) -> URL:
@@ -88,7 +88,7 @@ def make_engine(url: URL, *, read_only: bool = False) -> Engine:
     options += " -c idle_in_transaction_session_timeout=300s"
     if read_only:
         options += " -c default_transaction_read_only=on"
-    arguments = {**_NO_WAIT_WITHOUT_END, "options": options}
+    arguments = {**SERVER_LIMITS, "options": options}
     # Pinged before use: after a restart of the server, a connection at rest must not cost a batch.
     engine = sqlalchemy.create_engine(
         url, pool_size=1, pool_pre_ping=True, hide_parameters=True, connect_args=arguments
@@ -142,12 +142,9 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def _check_postgresql(connection: Any, _record: object) -> None:
-    for name, wanted in _DURABLE.items():
-        found = connection.execute(f"SHOW {name}").fetchone()[0]
-        if found != wanted and not (
-            name == "synchronous_commit" and found in ("remote_write", "remote_apply", "local")
-        ):
-            raise ConfigFault(f"PostgreSQL has {name}={found}: it could lose messages", do=f"Set {name}={wanted}")
+    settings = {name: connection.execute(f"SHOW {name}").fetchone()[0] for name in DURABLE}
+    for problem in judge_settings(settings):
+        raise ConfigFault(f"{problem.what}: it could lose messages", do=problem.do)
     connection.commit()
 
 

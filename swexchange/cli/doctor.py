@@ -1,0 +1,166 @@
+"""`swexchange doctor`: what on this machine, in the broker or the database could lose or stop messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+
+import click
+
+from swexchange import keyfile
+from swexchange.broker import Server, Topology, admin, management
+from swexchange.broker.management import Management
+from swexchange.broker.topology import DAEMON, INTAKE
+from swexchange.cli import exits
+from swexchange.cli.output import emit, table
+from swexchange.cli.root import cli
+from swexchange.cli.topology import wanted
+from swexchange.cli.wiring import load_rules, server
+from swexchange.errors import Fault
+from swexchange.explain import Explainer
+from swexchange.health.broker import Broker, judge_nodes, judge_permissions, judge_takers, judge_topology
+from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
+from swexchange.health.machine import judge_clock, judge_keys
+from swexchange.health.problem import Danger, Problem
+from swexchange.observe import utc_now
+from swexchange.rules.sheet import RulesInvalid
+from swexchange.settings import Settings
+from swexchange.store import migrate
+from swexchange.store.look import look as look_at_database
+
+_WORDS = {None: "ok", Danger.RISK: "note", Danger.STOP: "WRONG", Danger.LOSS: "LOSES"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing the doctor looked at."""
+
+    name: str
+    said: str
+    danger: Danger | None = None  # None = all is well
+    why: str = ""
+    do: str = ""
+    where: str = ""  # the queue, node, user, ... that it is about
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def doctor(settings: Settings, as_json: bool) -> None:
+    """Look at rules, keys, database, disk, clocks and broker; say what could lose or stop messages.
+
+    Each line begins with ok, note (a risk), WRONG (messages do not flow, now or soon) or LOSES
+    (an accepted message could be lost), then says why and what to do. SWX_MANAGEMENT_URL lets it look into
+    queues, policies and nodes; a user who is an administrator there, into permissions too.
+    Exit code 1: something is WRONG or LOSES messages.
+    """
+    checks = [check for look in _LOOKS for check in _looked(look, settings)]
+    emit([asdict(c) for c in checks], as_json, lambda: table(list(_rows(checks))))
+    well = all(c.danger in (None, Danger.RISK) for c in checks)
+    raise SystemExit(exits.DONE if well else exits.PROBLEMS)
+
+
+def _rows(checks: Iterable[Check]) -> Iterator[tuple[str, str, str]]:
+    """Lines for people; what is wrong with many things alike is said once."""
+    alike: dict[Check, list[str]] = {}
+    for check in checks:
+        alike.setdefault(replace(check, where=""), []).append(check.where)
+    for check, places in alike.items():
+        where = f"{', '.join(places[:3])}{f' and {len(places) - 3} more' if len(places) > 3 else ''}: "
+        yield _WORDS[check.danger], check.name, (where if places[0] else "") + check.said
+        yield from (("", "", f"  {more}.") for more in (check.why, check.do) if more)
+
+
+def _looked(look: Callable[[Settings], Iterator[Check]], settings: Settings) -> Iterator[Check]:
+    name = look.__name__.strip("_")
+    try:
+        yield from look(settings)
+    except RulesInvalid as invalid:
+        yield from (Check(name, str(problem), Danger.STOP) for problem in invalid.problems)
+    except Fault as fault:
+        yield Check(name, str(fault), Danger.STOP)
+
+
+def _found(name: str, problems: Iterable[Problem], else_said: str) -> Iterator[Check]:
+    """The problems as checks; where there is none but risks, also that all is well."""
+    checks = [Check(name, p.what, p.danger, p.why, p.do, p.name) for p in problems]
+    yield from checks
+    if all(check.danger is Danger.RISK for check in checks):
+        yield Check(name, else_said)
+
+
+def _rules(settings: Settings) -> Iterator[Check]:
+    with Explainer() as explainer:
+        rules = load_rules(settings, explainer)
+    yield Check("rules", f"{settings.routes}: {len(rules.routes)} routes, {len(rules.types)} types")
+    now = utc_now()
+    able = {key.participant for key in rules.keys.values() if not key.trouble(now)}
+    for participant in rules.participants.values():
+        if participant.sends and participant.id not in able:
+            what = f"{participant.id} has no key in force"
+            yield Check("keys", what, Danger.STOP, "Nothing it sends can be accepted", "Register its key")
+    if trouble := rules.keys[rules.platform.key.id].trouble(now):
+        yield Check("keys", trouble, Danger.STOP, "Nobody can trust its receipts", "Name another under platform: key:")
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    loose = [str(path) for path in keyfile.loose(settings.key_folders)]
+    yield from _found("keys", judge_keys(loose), "private keys are their owner's alone")
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    state = look_at_database(settings.database_url)
+    if isinstance(state, Postgresql):
+        yield from _found("database", judge_postgresql(state), f"{state.where} keeps what it commits")
+        yield from _found("clock", judge_clock("PostgreSQL", state.clock, utc_now()), "PostgreSQL's agrees with ours")
+    else:
+        said = f"{state.free / 1e9:.1f} GB free at {state.folder}"
+        yield from _found("disk", judge_sqlite(state), said)
+
+
+def _version(settings: Settings) -> Iterator[Check]:
+    wrong = migrate.check(settings.database_url)
+    yield from (Check("database", problem, Danger.STOP) for problem in wrong)
+    if not wrong:
+        yield Check("database", f"version {migrate.newest()}, durable settings read back")
+
+
+def _broker(settings: Settings) -> Iterator[Check]:
+    broker, needs = server(settings), wanted(settings)
+    found = _look_into(broker, settings.management_url)
+    yield from _one_broker(broker, found, needs)
+    if found:
+        yield from _held_apart(found, needs, str(broker.parameters().credentials.username))
+
+
+def _look_into(broker: Server, management_url: str) -> Broker | None:
+    """What the management API shows of a broker's vhost; None without one."""
+    return management.look(Management(management_url), broker.parameters().virtual_host) if management_url else None
+
+
+def _one_broker(broker: Server, found: Broker | None, needs: Topology) -> Iterator[Check]:
+    """What holds for any broker that messages go through: what must exist there does, and keeps them."""
+    yield Check("broker", f"RabbitMQ {admin.server_version(broker)} at {broker.where}")
+    if not found:
+        yield from _found("topology", admin.check(broker, needs), "everything exists")
+        why = "Queue types, limits, policies, permissions and disk alarms are not shown by AMQP"
+        yield Check("broker", "not looked into", Danger.RISK, why, "Set SWX_MANAGEMENT_URL")
+        return
+    yield from _found("topology", judge_topology(found, needs), "exchanges, queues and policies keep messages")
+    yield from _found("nodes", judge_nodes(found), "no alarm")
+    if found.clock:
+        yield from _found("clock", judge_clock("RabbitMQ", found.clock, utc_now()), "RabbitMQ's agrees with ours")
+
+
+def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
+    """Who else may touch what goes through our broker; `user` is the daemon's."""
+    yield from _found("consumers", judge_takers(found, INTAKE, user), f"nobody else takes from {INTAKE}")
+    if found.permissions is None:
+        why = "Somebody may be allowed to take or delete what is not theirs"
+        yield Check("permissions", "not looked at", Danger.RISK, why, "Use an administrator in SWX_MANAGEMENT_URL")
+        return
+    ours = [replace(p, user=user) if p.user == DAEMON else p for p in needs.permissions()]
+    yield from _found("permissions", judge_permissions(found, ours, needs), "everybody may do their part alone")
+
+
+_LOOKS = (_rules, _keys, _database, _version, _broker)
