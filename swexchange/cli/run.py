@@ -21,9 +21,12 @@ from swexchange.broker import Intake, Outlet
 from swexchange.broker.topology import INTAKE
 from swexchange.cli import exits
 from swexchange.cli.root import cli
+from swexchange.cli.topology import problems, wanted
 from swexchange.cli.wiring import server, tested_rules
 from swexchange.decider import FreshThreads, decide_each
+from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.explain import Explainer
+from swexchange.health.problem import Danger
 from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, utc_now
 from swexchange.rules.reload import RulesFile
 from swexchange.settings import Settings
@@ -39,13 +42,17 @@ _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that share the work."
 )
 @click.option("--number", default=0, show_default=True, type=click.IntRange(0), help="Which worker this is.")
+@click.option("--no-check", is_flag=True, help="Start even where RabbitMQ is set up so that it loses messages.")
 @click.pass_obj
-def run(settings: Settings, workers: int, number: int) -> None:
+def run(settings: Settings, workers: int, number: int, no_check: bool) -> None:
     """Take messages until SIGTERM or Ctrl-C: the batch in hand is finished first.
 
     SIGHUP reads routes.yaml, schemas and keys again; a changed routes.yaml is noticed without it.
     The database must be at the current version (`swexchange db upgrade`) and the topology must
     exist (`swexchange topology apply`).
+
+    With SWX_MANAGEMENT_URL it looks first whether queues or policies would lose messages, and if so
+    does not start: exit code 2. A worker that is replaced later is started without this.
 
     \b
     Examples:
@@ -53,10 +60,34 @@ def run(settings: Settings, workers: int, number: int) -> None:
       swexchange run --workers 2
     """
     configure_logs(settings.log, settings.log_level)
+    if not no_check:
+        _refuse_losses(settings)
     if workers == 1:
         _work(settings, number)
     else:
         raise SystemExit(_supervise(workers))
+
+
+def _refuse_losses(settings: Settings) -> None:
+    """Log what is wrong with the topology; raise ConfigFault where it would lose messages.
+
+    A broker that cannot be asked is no reason not to start: the worker waits for it.
+    """
+    log = structlog.get_logger()
+    try:
+        found = problems(settings, wanted(settings)) if settings.management_url else []
+    except BrokerLost as fault:
+        log.warning("topology not checked", what=fault.what, where=fault.where, do=fault.do)
+        found = []
+    for problem in found:
+        log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
+    flush_logs()
+    if losses := [problem for problem in found if problem.danger is Danger.LOSS]:
+        more = f", and {len(losses) - 1} more" if len(losses) > 1 else ""
+        raise ConfigFault(
+            f"RabbitMQ would lose messages: {losses[0].name}: {losses[0].what}{more}",
+            do="Correct it (`swexchange doctor` says more), or start with --no-check",
+        )
 
 
 def _work(settings: Settings, number: int) -> None:
@@ -89,7 +120,7 @@ def _work(settings: Settings, number: int) -> None:
         worker.run()
     if not stopping:
         observer.spent(_resident_mb())
-        os.execv(sys.executable, [sys.executable, "-m", "swexchange", *sys.argv[1:]])  # noqa: S606
+        os.execv(sys.executable, _again(sys.argv[1:]))  # noqa: S606
 
 
 def _stop_on_signals(worker: Worker, observer: Observer, rules_file: RulesFile) -> list[bool]:
@@ -174,8 +205,14 @@ def _supervise(workers: int) -> int:
 
 def _start(number: int) -> subprocess.Popen[bytes]:
     arguments = [a for i, a in enumerate(sys.argv[1:]) if not _is_workers(i)]
-    command = [sys.executable, "-m", "swexchange", *arguments, "--number", str(number)]
+    command = [*_again(arguments), "--number", str(number)]
     return subprocess.Popen(command, preexec_fn=_end_with_parent)  # noqa: S603, PLW1509 - there are no threads here
+
+
+def _again(arguments: list[str]) -> list[str]:
+    """The command line of a worker whose start was checked already."""
+    once = [] if "--no-check" in arguments else ["--no-check"]
+    return [sys.executable, "-m", "swexchange", *arguments, *once]
 
 
 def _end_with_parent() -> None:
