@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 
-from swexchange import yamlfile
 from swexchange.cli import exits
 from swexchange.cli.output import emit, file_bytes, moment_option, table
 from swexchange.cli.root import cli
-from swexchange.cli.wiring import checked_rules
+from swexchange.cli.wiring import checked_rules, rules_file
 from swexchange.core.decide import examine
 from swexchange.core.model import Decision, Delivery
 from swexchange.core.parse import parse
@@ -46,8 +44,9 @@ def check(settings: Settings, as_json: bool) -> None:
       swexchange routes check
       swexchange --routes routes.yaml.new routes check
     """
-    with checked_rules(settings) as rules:
-        results = _run_tests(settings, rules)
+    file = rules_file(settings)
+    with checked_rules(settings, file) as rules:
+        results = list(samples.run(file, rules, utc_now()))
     failed = [result for result in results if result.difference]
     counts = {
         "participants": len(rules.participants),
@@ -66,18 +65,15 @@ def check(settings: Settings, as_json: bool) -> None:
 @click.pass_obj
 def test(settings: Settings) -> None:
     """Run the tests that stand beside the routes, and show each."""
-    with checked_rules(settings) as rules:
-        results = _run_tests(settings, rules)
+    file = rules_file(settings)
+    with checked_rules(settings, file) as rules:
+        results = list(samples.run(file, rules, utc_now()))
     for result in results:
         click.echo(f"{'FAILED' if result.difference else 'ok':6}  {result.name}")
     failed = [result for result in results if result.difference]
     _say_failed(settings, failed)
     click.echo(f"{len(results) - len(failed)} ok, {len(failed)} failed")
     raise SystemExit(exits.PROBLEMS if failed else exits.DONE)
-
-
-def _run_tests(settings: Settings, rules: Rulebook) -> list[samples.Result]:
-    return list(samples.run(yamlfile.read(Path(settings.routes)), rules, utc_now()))
 
 
 def _say_failed(settings: Settings, failed: list[samples.Result]) -> None:

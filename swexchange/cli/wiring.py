@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -15,26 +15,36 @@ from swexchange.rules import samples
 from swexchange.rules.load import load
 from swexchange.schemas import Schemas
 from swexchange.settings import Settings
+from swexchange.yamlfile import YamlFile
 
 
-def load_rules(settings: Settings, explainer: Explainer, *, with_keys: bool = True) -> Rulebook:
+def rules_file(settings: Settings) -> YamlFile:
+    """routes.yaml as it is now. Raises ConfigFault."""
+    return yamlfile.read(Path(settings.routes))
+
+
+def load_rules(settings: Settings, explainer: Explainer) -> Rulebook:
     """The rules that the settings name. Raises RulesInvalid."""
-    schemas = Schemas(Path(settings.schemas), explainer)
-    return load(Path(settings.routes), schemas, settings.key_folders if with_keys else None)
+    return _load(rules_file(settings), settings, explainer, settings.key_folders)
 
 
 def tested_rules(settings: Settings, explainer: Explainer) -> Rulebook:
     """The rules for the daemon: their own tests must pass too. Raises RulesInvalid."""
-    rules = load_rules(settings, explainer)
-    samples.require(yamlfile.read(Path(settings.routes)), rules, utc_now())
+    file = rules_file(settings)  # read once: an edit now must not be tested in place of what was loaded
+    rules = _load(file, settings, explainer, settings.key_folders)
+    samples.require(file, rules, utc_now())
     return rules
 
 
 @contextmanager
-def checked_rules(settings: Settings) -> Iterator[Rulebook]:
-    """The rules for a command that signs nothing of the platform's. Raises RulesInvalid."""
+def checked_rules(settings: Settings, file: YamlFile | None = None) -> Iterator[Rulebook]:
+    """The rules for a command that signs nothing of the platform's; of a file read already. Raises RulesInvalid."""
     with closing(Explainer()) as explainer:
-        yield load_rules(settings, explainer, with_keys=False)
+        yield _load(file or rules_file(settings), settings, explainer, None)
+
+
+def _load(file: YamlFile, settings: Settings, explainer: Explainer, key_folders: Sequence[Path] | None) -> Rulebook:
+    return load(file, Schemas(Path(settings.schemas), explainer), key_folders)
 
 
 def server(settings: Settings) -> Server:

@@ -23,12 +23,12 @@ from swexchange.rules.types import Schemas, TypeReader
 from swexchange.yamlfile import YamlFile
 
 
-def load(path: Path, schemas: Schemas, key_folders: Sequence[Path] | None) -> Rulebook:
-    """The rules of a file. Raises RulesInvalid with every problem found.
+def load(file: YamlFile, schemas: Schemas, key_folders: Sequence[Path] | None) -> Rulebook:
+    """The rules of a file that was read. Raises RulesInvalid with every problem found.
 
     Without key folders the platform's private key is not needed and not read: for checks.
     """
-    sheet = _sheet(path)
+    sheet = _sheet(file)
     keys, participants = read_keys(sheet), read_participants(sheet)
     reader = TypeReader(sheet, schemas)
     envelopes = reader.editions(sheet.data["envelope"]["editions"], ("envelope", "editions"))
@@ -53,14 +53,13 @@ def load(path: Path, schemas: Schemas, key_folders: Sequence[Path] | None) -> Ru
 
 def load_parties(path: Path) -> tuple[dict[str, Participant], dict[str, Key]]:
     """Participants and public keys alone, without schemas: quick. Raises RulesInvalid."""
-    sheet = _sheet(path)
+    sheet = _sheet(yamlfile.read(path))
     parties = read_participants(sheet), read_keys(sheet)
     sheet.raise_any()
     return parties
 
 
-def _sheet(path: Path) -> Sheet:
-    file = yamlfile.read(path)
+def _sheet(file: YamlFile) -> Sheet:
     sheet = Sheet(file, list(_structure(file)))
     sheet.raise_any()  # all that follows relies on the structure
     return sheet
