@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import processes
-from tests.bench.parties import ROOT
+from tests.own_rules import ROOT
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0

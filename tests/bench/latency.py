@@ -19,10 +19,11 @@ from swexchange.broker.topology import inbox, receipts
 from tests.bench import daemon
 from tests.bench.lab import Lab
 from tests.bench.messages import message_id_of
-from tests.bench.parties import AGENCY, INTEGRATORS, ROOT
+from tests.bench.parties import AGENCY, INTEGRATORS
 from tests.bench.run import Job, setup_of
 from tests.bench.schedule import due
 from tests.bench.throughput import Throughput
+from tests.own_rules import ROOT
 
 LOADS = {"tenth": 0.1, "half": 0.5}  # of full load
 LEAD_SECONDS = 4.0  # for the generator to get ready

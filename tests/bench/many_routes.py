@@ -10,9 +10,9 @@ from swexchange.cli.wiring import load_rules
 from swexchange.explain import Explainer
 from swexchange.settings import Settings
 from tests.bench.lab import Lab
-from tests.bench.parties import ROOT
 from tests.bench.rate import middle
 from tests.bench.run import Job, Run, run
+from tests.own_rules import ROOT
 
 DATABASE = "sqlite"
 

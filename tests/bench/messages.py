@@ -20,7 +20,8 @@ from swexchange.broker.client import submission
 from swexchange.core.canonical import dxp_msg
 from swexchange.core.model import BusinessKey, Head
 from swexchange.core.signature import XML_DECLARATION, seal
-from tests.bench.parties import AGENCY, INTEGRATORS, ROOT, signing_key
+from tests.bench.parties import AGENCY, INTEGRATORS
+from tests.own_rules import ROOT, signing_key
 
 SAMPLE = ROOT / "schemas/dec/4.9.7/samples/DecMessage.valid.typical.xml"
 CLIENT_SEQ_NO, BILL_NO = b"NHW20250311-0027", b"HLCUHAM250187664"  # the sample's own

@@ -1,23 +1,16 @@
 """Who takes part in the benchmark, their keys, and the two rules files: the plain one and the one with 1,000 routes.
 
-The plain file is the project's own routes.yaml with the benchmark's integrators and a platform
-key of which the private half is known. All keys are derived from names: the same in every run.
+The plain file is the project's own routes.yaml with the benchmark's integrators and keys of `own_rules`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import own_rules
 
-from swexchange import yamlfile
-from swexchange.core.keys import SigningKey
-
-ROOT = Path(__file__).parent.parent.parent
 AGENCY = "DXPEDCDEC0000001"  # where the project's routes send declarations of Shenzhen's customs
 INTEGRATORS = tuple(f"DXPENT00{number:08d}" for number in range(88001, 88011))
 MANY = 1000  # participants and routes of the large file
@@ -36,46 +29,21 @@ class Parties:
     keys: Path  # folder of the platform's private key
 
 
-def signing_key(owner: str) -> SigningKey:
-    """The private key of an owner, derived from its name."""
-    return SigningKey.from_seed(f"{owner}-bench", hashlib.sha256(f"swexchange bench {owner}".encode()).digest())
-
-
 def write(folder: Path) -> Parties:
     """Write both rules files and the platform's private key into a folder."""
-    rules = yamlfile.read(ROOT / "routes.yaml").data
-    del rules["tests"]
-    platform = signing_key(rules["platform"]["id"])
-    rules["platform"] |= {"key": platform.id, "keys": [_public(platform)]}
+    rules = own_rules.rules()
     rules["participants"] += [_integrator(name) for name in INTEGRATORS]
-    parties = Parties(
+    own_rules.write_private([rules["platform"]], folder / "keys")
+    return Parties(
         everyone=tuple(entry["id"] for entry in rules["participants"]),
-        plain=_dump(rules, folder / "plain.yaml"),
-        many=_dump(_with_many(rules), folder / "many.yaml"),
+        plain=own_rules.write(rules, folder / "plain.yaml"),
+        many=own_rules.write(_with_many(rules), folder / "many.yaml"),
         keys=folder / "keys",
     )
-    _write_private(platform, parties.keys)
-    return parties
 
 
-def _public(key: SigningKey) -> dict[str, str]:
-    return {"id": key.id, "public": base64.b64encode(key.public).decode(), "from": "2026-01-01"}
-
-
-def _integrator(name: str, kind: str = "integrator") -> dict[str, Any]:
-    return {"id": name, "name": f"报关行 {name}", "kind": kind, "keys": [_public(signing_key(name))]}
-
-
-def _dump(rules: dict[str, Any], path: Path) -> Path:
-    path.write_text(yaml.safe_dump(rules, allow_unicode=True, sort_keys=False), "utf-8")
-    return path
-
-
-def _write_private(key: SigningKey, folder: Path) -> None:
-    folder.mkdir(mode=0o700)
-    path = folder / f"{key.id}.key"
-    path.touch(mode=0o600)
-    path.write_text(base64.b64encode(key.secret[:32]).decode())
+def _integrator(name: str) -> dict[str, Any]:
+    return {"id": name, "name": f"报关行 {name}", "kind": "integrator", "keys": [own_rules.registered(name)]}
 
 
 def _with_many(rules: dict[str, Any]) -> dict[str, Any]:

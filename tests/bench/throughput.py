@@ -15,11 +15,11 @@ from functools import partial
 
 from swexchange.broker import Message
 from tests.bench.lab import Lab
-from tests.bench.parties import ROOT
 from tests.bench.processes import Meter
 from tests.bench.rate import Rate, middle
 from tests.bench.run import Job, Run, run
 from tests.bench.shovel import QUEUES, Shovel
+from tests.own_rules import ROOT
 
 WORKERS = (1, 2)
 NAIVE_SECONDS = 300

@@ -1,12 +1,11 @@
 """A whole exchange for one test: its own vhost, database, keys and rules, and the real commands as processes.
 
 The rules are the project's own routes.yaml, without the types that no process test sends (so that
-a daemon starts in a second), and with keys whose private halves are `world.signing_key`s.
+a daemon starts in a second), and with keys of `own_rules`.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -19,14 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from swexchange import yamlfile
 from swexchange.broker import Outlet, Server
 from swexchange.broker.client import Mailbox, Received, submissions
 from swexchange.broker.topology import inbox, receipts
 from swexchange.core.model import Fate
-from tests import rabbit, world
+from tests import own_rules, rabbit, world
 
 ROOT = Path(__file__).parent.parent.parent
 INTEGRATOR, SHIPPER, CUSTOMS, CENTRE = (
@@ -96,11 +92,9 @@ class House:
     def furnish(self) -> House:
         """Write rules and keys, make the database, declare the topology."""
         (self.folder / "schemas").symlink_to(ROOT / "schemas")
-        (self.folder / "keys").mkdir(mode=0o700)
         rules = _trimmed()
-        for owner in (rules["platform"], *rules["participants"]):
-            self._own_keys(owner)
-        self.routes.write_text(yaml.safe_dump(rules, allow_unicode=True, sort_keys=False), "utf-8")
+        own_rules.write(rules, self.routes)
+        own_rules.write_private((rules["platform"], *rules["participants"]), self.folder / "keys")
         for command in (("db", "upgrade"), ("topology", "apply")):
             done = self.cli(*command)
             assert done.returncode == 0, done.stderr
@@ -111,15 +105,6 @@ class House:
         text = self.routes.read_text("utf-8")
         assert old in text, old
         self.routes.write_text(text.replace(old, new), "utf-8")
-
-    def _own_keys(self, owner: dict[str, Any]) -> None:
-        """Put keys into the rules whose private halves are known, and these into the keys folder."""
-        for entry in owner["keys"]:
-            key = world.signing_key(owner["id"])
-            entry["public"] = base64.b64encode(key.public).decode()
-            path = self.folder / "keys" / f"{entry['id']}.key"
-            path.touch(mode=0o600)
-            path.write_text(base64.b64encode(key.secret[:32]).decode())
 
     def cli(self, *arguments: str, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[str]:
         """Run one command of swexchange to its end."""
@@ -158,8 +143,7 @@ class House:
 
     def signed(self, document: bytes, owner: str = INTEGRATOR) -> bytes:
         """A document signed with the key that routes.yaml has for its owner."""
-        key = world.signing_key(owner)
-        return world.signed(document, type(key)(f"{owner}-2026", key.secret))
+        return world.signed(document, own_rules.signing_key(owner))
 
     def declaration(self, number: str, **changes: object) -> bytes:
         """A good signed declaration of the integrator, to customs at Shekou."""
@@ -202,8 +186,7 @@ class House:
 
 def _trimmed() -> dict[str, Any]:
     """The project's rules with the types in TYPES alone, and without what names others."""
-    rules: dict[str, Any] = yamlfile.read(ROOT / "routes.yaml").data
-    del rules["tests"]
+    rules = own_rules.rules()
     rules["types"] = [entry for entry in rules["types"] if entry["id"] in TYPES]
     for participant in rules["participants"]:
         participant.pop("sends", None)
