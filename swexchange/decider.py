@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from swexchange.core.conclude import held
-from swexchange.core.decide import Staged, in_stages
+from swexchange.core.decide import in_stages
 from swexchange.core.model import Decision, Delivery
-from swexchange.core.routing import Facts
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import Fault
 
@@ -23,10 +22,16 @@ DecideAll = Callable[[Sequence[Delivery], Rulebook, datetime], list[Decision]]
 """How a batch is decided: deliveries, rules and time in, one decision each, in order."""
 
 
-def decide_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
-    """Decide a batch, each message guarded: what one provokes must not stop the others."""
+OnBug = Callable[[Decision, Exception], object]
+"""Told of a message that is held because deciding it raised."""
+
+
+def decide_each(
+    deliveries: Sequence[Delivery], rules: Rulebook, now: datetime, on_bug: OnBug = lambda *_: None
+) -> list[Decision]:
+    """Decide a batch, each message guarded: what one provokes must not stop the others; `on_bug` is told."""
     parts = (deliveries[i : i + TOGETHER] for i in range(0, len(deliveries), TOGETHER))
-    return [decision for part in parts for decision in _in_step(part, rules, now)]
+    return [decision for part in parts for decision in _in_step(part, rules, now, on_bug)]
 
 
 def hold_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
@@ -34,36 +39,28 @@ def hold_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) ->
     return [held(delivery, rules, now) for delivery in deliveries]
 
 
-def _in_step(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
+def _in_step(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime, on_bug: OnBug) -> list[Decision]:
     """Every message through one stage before any goes to the next.
 
     A stage's code (parser, signature, schema) is larger than the processor's caches: taken
     message by message, each stage throws the others' out, which costs a third of all time.
+    An unexpected exception is its message's alone; a fault is ours.
     """
     decided: dict[int, Decision] = {}
     underway = [(i, in_stages(delivery, rules, now)) for i, delivery in enumerate(deliveries)]
     while underway:
         for i, deciding in underway:
-            if decision := _next_stage(deciding, deliveries[i], rules, now):
-                decided[i] = decision
+            try:
+                next(deciding)
+            except StopIteration as end:
+                decided[i] = end.value[0]
+            except Fault:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a message provokes must not stop the others
+                decided[i] = held(deliveries[i], rules, now, f"{type(error).__name__} while deciding")
+                on_bug(decided[i], error)
         underway = [(i, deciding) for i, deciding in underway if i not in decided]
     return [decided[i] for i in range(len(deliveries))]
-
-
-def _next_stage(
-    deciding: Staged[tuple[Decision, Facts]], delivery: Delivery, rules: Rulebook, now: datetime
-) -> Decision | None:
-    """The decision if this stage was the last. An unexpected exception is this message's alone; a fault is ours."""
-    try:
-        next(deciding)
-    except StopIteration as end:
-        decision: Decision = end.value[0]
-        return decision
-    except Fault:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a message provokes must not stop the others
-        return held(delivery, rules, now, f"{type(error).__name__} while deciding")
-    return None
 
 
 class FreshThreads:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -193,6 +194,16 @@ class Observer:
             code=decision.code,
             route=decision.route,
             to=",".join(copy.to for copy in decision.copies),
+        )
+
+    def bug(self, decision: Decision, error: Exception) -> None:
+        """A message met an error of ours and is held: where in the code; not the error's text, which may quote it."""
+        self._log.error(
+            "unexpected error while deciding",
+            exchange=decision.exchange_id,
+            submitter=decision.submitter,
+            error=type(error).__name__,
+            frames=[f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)],
         )
 
     def _repeated(self, decision: Decision, stored: Recorded) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import click
@@ -109,7 +110,7 @@ def _work(settings: Settings, number: int) -> None:
             utc_now,
             max_messages=settings.batch,
             max_bytes=settings.batch_bytes,
-            decide_all=FreshThreads(decide_each),
+            decide_all=FreshThreads(partial(decide_each, on_bug=observer.bug)),
             is_spent=lambda: _resident_mb() > settings.memory_mb,
         )
         stopping = _stop_on_signals(worker, observer, rules_file)
