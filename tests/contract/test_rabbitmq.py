@@ -258,17 +258,38 @@ def test_a_wrong_url_is_a_fault_of_configuration(url: str) -> None:
 # -- a node of its own: TLS, and a crash
 
 
+AUTHORITY = """\
+[req]
+distinguished_name = name
+x509_extensions = authority
+[name]
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+"""
+SERVER = """\
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature, keyEncipherment
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+"""
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate authority, a certificate for localhost, and a stranger's authority."""
     folder = tmp_path_factory.mktemp("tls")
+    (folder / "authority.cnf").write_text(AUTHORITY)
     for name in ("ca", "stranger"):
-        _openssl(
-            folder, f"req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"
-        )
+        issue = f"-config authority.cnf -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"
+        _openssl(folder, f"req -x509 -newkey rsa:2048 -nodes {issue}")
     _openssl(folder, "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost")
-    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
-    _openssl(folder, "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -out server.pem -days 2 -extfile names")
+    (folder / "server.ext").write_text(SERVER)
+    _openssl(folder, "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -out server.pem -days 2 -extfile server.ext")
+    _openssl(folder, "verify -x509_strict -purpose sslserver -CAfile ca.pem server.pem")  # as Python does from 3.13 on
     return folder
 
 
