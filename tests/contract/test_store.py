@@ -23,23 +23,9 @@ from swexchange.core.model import (
     Parent,
 )
 from swexchange.store import FullLedger
+from tests.contract import exchanges
 from tests.contract.conftest import Database
-from tests.contract.exchanges import (
-    ALICE,
-    BOB,
-    CUSTOMS,
-    NOW,
-    PORT,
-    RULES,
-    accepted,
-    after,
-    answer_copy,
-    deliver,
-    parent_of,
-    record,
-    rejected,
-    waiting,
-)
+from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, after
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 BILL = BusinessKey("BillNo", "COSU6300001234")
@@ -47,8 +33,8 @@ BILL = BusinessKey("BillNo", "COSU6300001234")
 
 def test_a_repeat_finds_outcome_and_receipt_as_they_were(ledger: FullLedger) -> None:
     """A known identity brings back digest, outcome, code and the receipt with its very bytes and id."""
-    fresh = accepted()
-    deliver(ledger, fresh)
+    fresh = exchanges.accepted()
+    exchanges.deliver(ledger, fresh)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         known = book.known(lookups(fresh))
     assert set(known) == {identity(fresh)}
@@ -61,8 +47,8 @@ def test_a_repeat_finds_outcome_and_receipt_as_they_were(ledger: FullLedger) -> 
 
 def test_a_refused_message_is_known_by_its_bytes(ledger: FullLedger) -> None:
     """A rejection stands under submitter and digest, with its code and its receipt."""
-    fresh = rejected(b"\x00 not \xff xml", code="0001")
-    deliver(ledger, fresh)
+    fresh = exchanges.rejected(b"\x00 not \xff xml", code="0001")
+    exchanges.deliver(ledger, fresh)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         stored = book.known(lookups(fresh))[identity(fresh)]
     assert (stored.outcome, stored.code, stored.receipt) == (Outcome.REJECTED, "0001", fresh.receipt)
@@ -70,8 +56,8 @@ def test_a_refused_message_is_known_by_its_bytes(ledger: FullLedger) -> None:
 
 def test_copies_that_no_broker_confirmed_come_back_with_a_repeat(ledger: FullLedger) -> None:
     """Before the batch is settled every message copy is unsent; the receipt is not among them."""
-    fresh = accepted(to=(CUSTOMS, PORT))
-    record(ledger, fresh)
+    fresh = exchanges.accepted(to=(CUSTOMS, PORT))
+    exchanges.record(ledger, fresh)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         stored = book.known(lookups(fresh))[identity(fresh)]
     assert stored.unsent == tuple(copy for copy in fresh.copies if copy.kind is Kind.MESSAGE)
@@ -80,8 +66,8 @@ def test_copies_that_no_broker_confirmed_come_back_with_a_repeat(ledger: FullLed
 
 def test_a_copy_that_failed_stays_unsent_alone(ledger: FullLedger) -> None:
     """After settling, only the copies that failed are owed."""
-    fresh = accepted(to=(CUSTOMS, PORT))
-    ledger.settle(record(ledger, fresh), [(fresh.copies[1], Fate.RETURNED)], NOW)
+    fresh = exchanges.accepted(to=(CUSTOMS, PORT))
+    ledger.settle(exchanges.record(ledger, fresh), [(fresh.copies[1], Fate.RETURNED)], NOW)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         stored = book.known(lookups(fresh))[identity(fresh)]
     assert [copy.to for copy in stored.unsent] == [PORT]
@@ -89,8 +75,8 @@ def test_a_copy_that_failed_stays_unsent_alone(ledger: FullLedger) -> None:
 
 def test_a_copy_marked_confirmed_before_its_batch_is_settled_is_not_owed(ledger: FullLedger) -> None:
     """What a repeat sent again and the broker confirmed is done, whatever became of the batch."""
-    fresh = accepted()
-    record(ledger, fresh)
+    fresh = exchanges.accepted()
+    exchanges.record(ledger, fresh)
     ledger.mark([(fresh.copies[0], Fate.CONFIRMED)], NOW)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         assert book.known(lookups(fresh))[identity(fresh)].unsent == ()
@@ -98,19 +84,19 @@ def test_a_copy_marked_confirmed_before_its_batch_is_settled_is_not_owed(ledger:
 
 def test_an_exception_leaves_nothing(ledger: FullLedger, database: Database) -> None:
     """A transaction that its caller leaves by an exception has recorded nothing at all."""
-    fresh = accepted(keys=[ENTRY])
+    fresh = exchanges.accepted(keys=[ENTRY])
     with pytest.raises(RuntimeError, match="mid-way"), ledger.write(lookups(fresh), NOW, RULES) as book:  # noqa: PT012
         book.record([Entry(identity(fresh), fresh)])
         book.note([Happening(fresh.exchange_id, Event.REPEATED)])
         raise RuntimeError("mid-way")
     for table in ("batch", "exchange", "copy", "business_key", "event"):
         assert database.rows(f"SELECT count(*) FROM {table}") == [(0,)]
-    record(ledger, fresh)
+    exchanges.record(ledger, fresh)
 
 
 def test_several_calls_record_in_one_batch_in_order(ledger: FullLedger, database: Database) -> None:
     """Entries of two calls stand under one batch, in the order given."""
-    decisions = [accepted(f"M{n}") for n in range(5)]
+    decisions = [exchanges.accepted(f"M{n}") for n in range(5)]
     with ledger.write((), NOW, RULES) as book:
         book.record([Entry(identity(d), d) for d in decisions[:3]])
         book.record([Entry(identity(d), d) for d in decisions[3:]])
@@ -120,8 +106,8 @@ def test_several_calls_record_in_one_batch_in_order(ledger: FullLedger, database
 
 def test_a_full_batch_of_the_broker_fits(ledger: FullLedger, database: Database) -> None:
     """2,000 messages in one transaction: nothing overflows, every one is found again."""
-    decisions = [accepted(f"M{n}") for n in range(2000)]
-    deliver(ledger, *decisions)
+    decisions = [exchanges.accepted(f"M{n}") for n in range(2000)]
+    exchanges.deliver(ledger, *decisions)
     names = {name for decision in decisions for name in lookups(decision)}
     with ledger.write(names, NOW, RULES) as book:
         assert len(book.known(names)) == 2000
@@ -130,7 +116,7 @@ def test_a_full_batch_of_the_broker_fits(ledger: FullLedger, database: Database)
 
 def test_rules_and_times_stand_with_the_batch(ledger: FullLedger, database: Database) -> None:
     """The digest of the rules, the time of the commit and of the settling can be read, to the microsecond."""
-    number = record(ledger, accepted())
+    number = exchanges.record(ledger, exchanges.accepted())
     ledger.settle(number, (), after(milliseconds=1500))
     at = 1772415000123456
     assert database.rows("SELECT id, rules_digest, committed_at, settled_at FROM batch") == [
@@ -142,8 +128,8 @@ def test_rules_and_times_stand_with_the_batch(ledger: FullLedger, database: Data
 def test_texts_of_any_script_come_back_equal(ledger: FullLedger) -> None:
     """Ids with quotes, percent signs, backslashes, Chinese, astral and control characters are only data."""
     odd = "ID'\"%s:x\\{}\t\n报关𠮷\u202e\ufffd"
-    fresh = accepted(odd, keys=[BusinessKey(odd, odd)])
-    deliver(ledger, fresh)
+    fresh = exchanges.accepted(odd, keys=[BusinessKey(odd, odd)])
+    exchanges.deliver(ledger, fresh)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         stored = book.known([claim(ALICE, odd)])[claim(ALICE, odd)]
         found = book.candidates([BusinessKey(odd, odd)])
@@ -154,8 +140,8 @@ def test_texts_of_any_script_come_back_equal(ledger: FullLedger) -> None:
 def test_the_longest_ids_and_keys_are_storable(ledger: FullLedger) -> None:
     """255 four-byte characters as message id and 128 as key name and value fit every index."""
     message_id, long = "𠮷" * 255, "𠮷" * 128
-    fresh = accepted(message_id, keys=[BusinessKey(long, long)])
-    deliver(ledger, fresh)
+    fresh = exchanges.accepted(message_id, keys=[BusinessKey(long, long)])
+    exchanges.deliver(ledger, fresh)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         assert book.known(lookups(fresh))[identity(fresh)].receipt == fresh.receipt
         assert len(book.candidates([BusinessKey(long, long)])[BusinessKey(long, long)]) == 1
@@ -163,8 +149,8 @@ def test_the_longest_ids_and_keys_are_storable(ledger: FullLedger) -> None:
 
 def test_candidates_say_who_got_the_message(ledger: FullLedger) -> None:
     """An accepted exchange is found by a key it carries, with sender, id and the agencies that have it."""
-    fresh = accepted(to=(CUSTOMS, PORT), keys=[ENTRY, BILL])
-    deliver(ledger, fresh, accepted("M2"), rejected())
+    fresh = exchanges.accepted(to=(CUSTOMS, PORT), keys=[ENTRY, BILL])
+    exchanges.deliver(ledger, fresh, exchanges.accepted("M2"), exchanges.rejected())
     with ledger.write((), NOW, RULES) as book:
         found = book.candidates([ENTRY, BILL, BusinessKey("EntryId", "unknown")])
     candidate = Candidate(fresh.exchange_id, ALICE, "M1", frozenset({CUSTOMS, PORT}), None)
@@ -173,25 +159,25 @@ def test_candidates_say_who_got_the_message(ledger: FullLedger) -> None:
 
 def test_candidates_are_exact_in_name_and_value(ledger: FullLedger) -> None:
     """The same value under another name, or a longer value, is another key."""
-    deliver(ledger, accepted("M1", keys=[BusinessKey("SeqNo", ENTRY.value)]))
-    deliver(ledger, accepted("M2", keys=[BusinessKey("EntryId", ENTRY.value + "0")]))
+    exchanges.deliver(ledger, exchanges.accepted("M1", keys=[BusinessKey("SeqNo", ENTRY.value)]))
+    exchanges.deliver(ledger, exchanges.accepted("M2", keys=[BusinessKey("EntryId", ENTRY.value + "0")]))
     with ledger.write((), NOW, RULES) as book:
         assert not book.candidates([ENTRY]).get(ENTRY)
 
 
 def test_candidates_come_oldest_first_and_without_refused_or_waiting(ledger: FullLedger) -> None:
     """Only accepted exchanges answer for a key, in the order in which they were recorded."""
-    deliver(ledger, waiting("Z0", [ENTRY]))
+    exchanges.deliver(ledger, exchanges.waiting("Z0", [ENTRY]))
     for n in range(3):
-        deliver(ledger, accepted(f"M{n}", keys=[ENTRY], at=after(seconds=n)))
-    deliver(ledger, replace(rejected(), keys=(ENTRY,)))
+        exchanges.deliver(ledger, exchanges.accepted(f"M{n}", keys=[ENTRY], at=after(seconds=n)))
+    exchanges.deliver(ledger, replace(exchanges.rejected(), keys=(ENTRY,)))
     with ledger.write((), NOW, RULES) as book:
         assert [c.message_id for c in book.candidates([ENTRY])[ENTRY]] == ["M0", "M1", "M2"]
 
 
 def test_candidates_among_this_very_batch(ledger: FullLedger) -> None:
     """An answer finds the message it belongs to when both stand in one batch."""
-    fresh = accepted(keys=[ENTRY])
+    fresh = exchanges.accepted(keys=[ENTRY])
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         book.record([Entry(identity(fresh), fresh)])
         assert [c.exchange_id for c in book.candidates([ENTRY])[ENTRY]] == [fresh.exchange_id]
@@ -199,24 +185,26 @@ def test_candidates_among_this_very_batch(ledger: FullLedger) -> None:
 
 def test_an_answered_exchange_names_its_asker(ledger: FullLedger) -> None:
     """An answer recorded with its parent is a candidate that says whom it answered."""
-    question = accepted(keys=[ENTRY])
-    deliver(ledger, question)
-    parent = parent_of(question)
-    answer = waiting("Z1", [ENTRY])
-    matched = replace(answer, outcome=Outcome.ACCEPTED, copies=(answer_copy(answer, parent), *answer.copies))
-    record(ledger, matched, parent=parent)
+    question = exchanges.accepted(keys=[ENTRY])
+    exchanges.deliver(ledger, question)
+    parent = exchanges.parent_of(question)
+    answer = exchanges.waiting("Z1", [ENTRY])
+    matched = replace(answer, outcome=Outcome.ACCEPTED, copies=(exchanges.answer_copy(answer, parent), *answer.copies))
+    exchanges.record(ledger, matched, parent=parent)
     with ledger.write(lookups(matched), NOW, RULES) as book:
         first, second = book.candidates([ENTRY])[ENTRY]
         unsent = book.known(lookups(matched))[identity(matched)].unsent
     assert first.asker is None
     assert second == Candidate(answer.exchange_id, CUSTOMS, "Z1", frozenset({ALICE}), parent)
-    assert unsent == (answer_copy(answer, parent),)
+    assert unsent == (exchanges.answer_copy(answer, parent),)
     assert unsent[0].correlation_id == "M1"
 
 
 def test_candidates_by_message_id(ledger: FullLedger) -> None:
     """An answer may name the envelope's own id: every sender's message of that id is a candidate."""
-    deliver(ledger, accepted("M7", ALICE), accepted("M7", BOB), accepted("M8", BOB))
+    exchanges.deliver(
+        ledger, exchanges.accepted("M7", ALICE), exchanges.accepted("M7", BOB), exchanges.accepted("M8", BOB)
+    )
     key = BusinessKey("MessageId", "M7")
     with ledger.write((), NOW, RULES) as book:
         assert {c.sender for c in book.candidates([key])[key]} == {ALICE, BOB}
@@ -224,8 +212,8 @@ def test_candidates_by_message_id(ledger: FullLedger) -> None:
 
 def test_happenings_stand_in_the_audit_trail(ledger: FullLedger, database: Database) -> None:
     """Events are kept with exchange, time and detail, as often as they happen."""
-    fresh = accepted()
-    deliver(ledger, fresh)
+    fresh = exchanges.accepted()
+    exchanges.deliver(ledger, fresh)
     for _ in range(2):
         with ledger.write((), after(seconds=1), RULES) as book:
             book.note([Happening(fresh.exchange_id, Event.REPEATED, "twice")])
@@ -237,8 +225,8 @@ def test_settling_a_batch_that_recorded_nothing_settles_no_other(ledger: FullLed
     """Batch numbers are never used twice: copies of a later batch stay due when an earlier, empty one is settled."""
     with ledger.write((), NOW, RULES) as only_repeats:
         pass
-    fresh = accepted()
-    record(ledger, fresh)
+    fresh = exchanges.accepted()
+    exchanges.record(ledger, fresh)
     ledger.settle(only_repeats.batch, (), NOW)
     assert {copy.to for copy in ledger.due(after(seconds=61), 10)} == {CUSTOMS, ALICE}
 
@@ -264,22 +252,22 @@ def test_kill_9_after_the_commit_keeps_all(ledger: FullLedger, database: Databas
 def test_every_field_of_a_decision_is_kept(ledger: FullLedger) -> None:
     """A waiting answer comes back as it was decided, field by field."""
     fresh = replace(
-        waiting("Z1", [ENTRY]),
+        exchanges.waiting("Z1", [ENTRY]),
         key_id="k1",
         envelope_edition="dxp/202205",
         edition="dec/4.9.7",
         route="answers",
-        findings=rejected().findings,
-        results=accepted().results,
+        findings=exchanges.rejected().findings,
+        results=exchanges.accepted().results,
     )
-    record(ledger, fresh)
+    exchanges.record(ledger, fresh)
     (found,) = ledger.waiting(after(seconds=2), 10)
     assert replace(found, rules_digest=RULES) == replace(fresh, copies=())
 
 
 def test_the_parent_is_kept(ledger: FullLedger, database: Database) -> None:
     """Exchange, sender and message id of the parent stand in the row."""
-    answer = replace(waiting(), outcome=Outcome.ACCEPTED)
-    record(ledger, answer, parent=Parent("0" * 32, ALICE, "M1"))
+    answer = replace(exchanges.waiting(), outcome=Outcome.ACCEPTED)
+    exchanges.record(ledger, answer, parent=Parent("0" * 32, ALICE, "M1"))
     query = "SELECT parent_exchange_id, parent_sender, parent_message_id FROM exchange"
     assert database.rows(query) == [("0" * 32, ALICE, "M1")]

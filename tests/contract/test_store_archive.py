@@ -10,23 +10,9 @@ import pytest
 from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind, Outcome
 from swexchange.errors import StoreDown
 from swexchange.store import Archive, Filter, FullLedger, open_archive
+from tests.contract import exchanges
 from tests.contract.conftest import Database
-from tests.contract.exchanges import (
-    ALICE,
-    BOB,
-    CUSTOMS,
-    NOW,
-    PORT,
-    RULES,
-    accepted,
-    after,
-    answer_copy,
-    deliver,
-    parent_of,
-    record,
-    rejected,
-    waiting,
-)
+from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, after
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 
@@ -46,12 +32,14 @@ def _found(archive: Archive, **wanted: object) -> list[str]:
 @pytest.fixture
 def six(ledger: FullLedger) -> None:
     """Six exchanges, a second apart."""
-    deliver(ledger, accepted("M0", ALICE, keys=[ENTRY]))
-    deliver(ledger, accepted("M1", BOB, to=(CUSTOMS, PORT), at=after(seconds=1)))
-    deliver(ledger, replace(rejected(at=after(seconds=2)), message_id="M2"))
-    deliver(ledger, replace(rejected(b"x", BOB, at=after(seconds=3), code="1003"), message_id="M1", keys=(ENTRY,)))
-    deliver(ledger, waiting("M4", [ENTRY], at=after(seconds=4)))
-    deliver(ledger, accepted("M5", ALICE, to=(PORT,), at=after(seconds=5), kind="CEB311Message"))
+    exchanges.deliver(ledger, exchanges.accepted("M0", ALICE, keys=[ENTRY]))
+    exchanges.deliver(ledger, exchanges.accepted("M1", BOB, to=(CUSTOMS, PORT), at=after(seconds=1)))
+    exchanges.deliver(ledger, replace(exchanges.rejected(at=after(seconds=2)), message_id="M2"))
+    exchanges.deliver(
+        ledger, replace(exchanges.rejected(b"x", BOB, at=after(seconds=3), code="1003"), message_id="M1", keys=(ENTRY,))
+    )
+    exchanges.deliver(ledger, exchanges.waiting("M4", [ENTRY], at=after(seconds=4)))
+    exchanges.deliver(ledger, exchanges.accepted("M5", ALICE, to=(PORT,), at=after(seconds=5), kind="CEB311Message"))
 
 
 @pytest.mark.usefixtures("six")
@@ -103,7 +91,7 @@ def test_a_search_goes_on_behind_the_last_one(archive: Archive) -> None:
 def test_a_summary_is_a_line_of_facts(archive: Archive) -> None:
     """What a search shows of an exchange is as it was decided."""
     (found,) = archive.search(Filter(type="CEB311Message"))
-    fresh = accepted("M5", ALICE, to=(PORT,), at=after(seconds=5), kind="CEB311Message")
+    fresh = exchanges.accepted("M5", ALICE, to=(PORT,), at=after(seconds=5), kind="CEB311Message")
     assert (found.exchange_id, found.received_at) == (fresh.exchange_id, fresh.received_at)
     assert (found.sender, found.submitter, found.message_id) == (ALICE, ALICE, "M5")
     assert (found.type, found.outcome, found.code, found.route) == ("CEB311Message", "accepted", "0000", "declarations")
@@ -111,8 +99,8 @@ def test_a_summary_is_a_line_of_facts(archive: Archive) -> None:
 
 def test_show_tells_everything(ledger: FullLedger, archive: Archive) -> None:
     """An exchange comes back with its decision field by field, its receipt, copies, times and events."""
-    fresh = accepted(to=(CUSTOMS, PORT), keys=[ENTRY])
-    ledger.settle(record(ledger, fresh), [(fresh.copies[1], Fate.RETURNED)], after(seconds=1))
+    fresh = exchanges.accepted(to=(CUSTOMS, PORT), keys=[ENTRY])
+    ledger.settle(exchanges.record(ledger, fresh), [(fresh.copies[1], Fate.RETURNED)], after(seconds=1))
     with ledger.write((), after(seconds=2), RULES) as book:
         book.note([Happening(fresh.exchange_id, Event.REPEATED)])
     trail = archive.show(fresh.exchange_id)
@@ -137,8 +125,8 @@ def test_show_tells_everything(ledger: FullLedger, archive: Archive) -> None:
 
 def test_show_of_a_batch_in_doubt(ledger: FullLedger, archive: Archive) -> None:
     """Before the settling, copies are neither sent nor due, and say so."""
-    fresh = accepted()
-    record(ledger, fresh)
+    fresh = exchanges.accepted()
+    exchanges.record(ledger, fresh)
     trail = archive.show(fresh.exchange_id)
     assert trail is not None
     assert trail.settled_at is None
@@ -147,8 +135,8 @@ def test_show_of_a_batch_in_doubt(ledger: FullLedger, archive: Archive) -> None:
 
 def test_show_of_a_copy_sent_late(ledger: FullLedger, archive: Archive) -> None:
     """A copy that got through at last shows when."""
-    fresh = accepted()
-    ledger.settle(record(ledger, fresh), [(fresh.copies[0], Fate.UNKNOWN)], NOW)
+    fresh = exchanges.accepted()
+    ledger.settle(exchanges.record(ledger, fresh), [(fresh.copies[0], Fate.UNKNOWN)], NOW)
     ledger.mark([(fresh.copies[0], Fate.CONFIRMED)], after(seconds=30))
     trail = archive.show(fresh.exchange_id)
     assert trail is not None
@@ -157,12 +145,12 @@ def test_show_of_a_copy_sent_late(ledger: FullLedger, archive: Archive) -> None:
 
 def test_show_of_a_matched_answer(ledger: FullLedger, archive: Archive) -> None:
     """An answer shows whom it answered, and the copy that went there."""
-    question, answer = accepted(keys=[ENTRY]), waiting(answers=[ENTRY])
-    deliver(ledger, question)
-    deliver(ledger, answer)
-    parent = parent_of(question)
+    question, answer = exchanges.accepted(keys=[ENTRY]), exchanges.waiting(answers=[ENTRY])
+    exchanges.deliver(ledger, question)
+    exchanges.deliver(ledger, answer)
+    parent = exchanges.parent_of(question)
     with ledger.matching(after(seconds=5)) as book:
-        book.match(answer, parent, answer_copy(answer, parent))
+        book.match(answer, parent, exchanges.answer_copy(answer, parent))
     trail = archive.show(answer.exchange_id)
     assert trail is not None
     assert (trail.parent, trail.decision.outcome) == (parent, Outcome.ACCEPTED)
@@ -180,12 +168,12 @@ def test_show_of_an_unknown_id_is_nothing(archive: Archive) -> None:
 
 def test_what_is_open(ledger: FullLedger, archive: Archive) -> None:
     """Waiting answers, copies due by recipient, unsettled batches, the last hour, each with its age."""
-    deliver(ledger, accepted("old", at=after(hours=-2)), now=after(hours=-2))
-    late = accepted("M1", to=(CUSTOMS, PORT))
-    ledger.settle(record(ledger, late), [(c, Fate.RETURNED) for c in late.copies[:2]], NOW)
-    deliver(ledger, waiting("Z1", [ENTRY], at=after(seconds=1)))
-    deliver(ledger, rejected(at=after(seconds=2)))
-    record(ledger, accepted("M2", at=after(seconds=3)))
+    exchanges.deliver(ledger, exchanges.accepted("old", at=after(hours=-2)), now=after(hours=-2))
+    late = exchanges.accepted("M1", to=(CUSTOMS, PORT))
+    ledger.settle(exchanges.record(ledger, late), [(c, Fate.RETURNED) for c in late.copies[:2]], NOW)
+    exchanges.deliver(ledger, exchanges.waiting("Z1", [ENTRY], at=after(seconds=1)))
+    exchanges.deliver(ledger, exchanges.rejected(at=after(seconds=2)))
+    exchanges.record(ledger, exchanges.accepted("M2", at=after(seconds=3)))
     found = archive.open(after(seconds=4))
     assert (found.waiting, found.waiting_since) == (1, after(seconds=1))
     assert found.due == {CUSTOMS: 1, PORT: 1}
@@ -203,7 +191,7 @@ def test_nothing_is_open_in_an_empty_database(archive: Archive) -> None:
 
 def test_reading_does_not_wait_for_a_writer(ledger: FullLedger, archive: Archive) -> None:
     """While a batch is being written, a search answers with what was committed."""
-    deliver(ledger, accepted("M1"))
+    exchanges.deliver(ledger, exchanges.accepted("M1"))
     with ledger.write((), NOW, RULES):
         assert _found(archive) == ["M1"]
 

@@ -9,30 +9,17 @@ import pytest
 from swexchange.core.identity import identity, lookups
 from swexchange.core.model import BusinessKey, Fate, Outcome
 from swexchange.store import FullLedger, open_ledger
+from tests.contract import exchanges
 from tests.contract.conftest import Database
-from tests.contract.exchanges import (
-    ALICE,
-    CUSTOMS,
-    NOW,
-    PORT,
-    RULES,
-    accepted,
-    after,
-    answer_copy,
-    deliver,
-    parent_of,
-    record,
-    rejected,
-    waiting,
-)
+from tests.contract.exchanges import ALICE, CUSTOMS, NOW, PORT, RULES, after
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 
 
 def test_a_batch_left_behind_is_due_after_a_minute(ledger: FullLedger) -> None:
     """Copies of a batch that nobody settled are due a minute later, receipts too, equal to the first ones."""
-    fresh, refused = accepted(), rejected()
-    record(ledger, fresh, refused)
+    fresh, refused = exchanges.accepted(), exchanges.rejected()
+    exchanges.record(ledger, fresh, refused)
     assert not ledger.due(after(seconds=59), 10)
     due = ledger.due(after(seconds=60), 10)
     assert sorted(due, key=lambda c: c.id) == sorted((*fresh.copies, *refused.copies), key=lambda c: c.id)
@@ -40,13 +27,13 @@ def test_a_batch_left_behind_is_due_after_a_minute(ledger: FullLedger) -> None:
 
 def test_a_settled_batch_is_never_due(ledger: FullLedger) -> None:
     """What was confirmed is done for good."""
-    deliver(ledger, accepted(), rejected())
+    exchanges.deliver(ledger, exchanges.accepted(), exchanges.rejected())
     assert not ledger.due(after(days=365), 10)
 
 
 def test_a_claimed_copy_is_not_due_again_for_a_minute(ledger: FullLedger, database: Database) -> None:
     """Two workers never take the same copies; a claim whose worker died ends after a minute."""
-    record(ledger, accepted())
+    exchanges.record(ledger, exchanges.accepted())
     with open_ledger(database.url) as other:
         assert len(ledger.due(after(seconds=60), 10)) == 2
         assert not other.due(after(seconds=119), 10)
@@ -55,8 +42,8 @@ def test_a_claimed_copy_is_not_due_again_for_a_minute(ledger: FullLedger, databa
 
 def test_a_batch_larger_than_the_limit_comes_in_parts(ledger: FullLedger) -> None:
     """Every copy comes, at most `limit` at a time, none twice."""
-    decisions = [accepted(f"M{n}") for n in range(25)]
-    record(ledger, *decisions)
+    decisions = [exchanges.accepted(f"M{n}") for n in range(25)]
+    exchanges.record(ledger, *decisions)
     ids: list[str] = []
     while part := ledger.due(after(seconds=61), 20):
         assert len(part) <= 20
@@ -67,8 +54,8 @@ def test_a_batch_larger_than_the_limit_comes_in_parts(ledger: FullLedger) -> Non
 @pytest.mark.parametrize("fate", [Fate.RETURNED, Fate.REFUSED, Fate.UNKNOWN])
 def test_a_failed_copy_is_due_again_and_noted(ledger: FullLedger, database: Database, fate: Fate) -> None:
     """Whatever the failure, the copy is due 10 s later, and the trail says what happened and to whom."""
-    fresh = accepted(to=(CUSTOMS, PORT))
-    ledger.settle(record(ledger, fresh), [(fresh.copies[1], fate)], NOW)
+    fresh = exchanges.accepted(to=(CUSTOMS, PORT))
+    ledger.settle(exchanges.record(ledger, fresh), [(fresh.copies[1], fate)], NOW)
     assert not ledger.due(after(seconds=9), 10)
     assert ledger.due(after(seconds=10), 10) == [fresh.copies[1]]
     event = {Fate.RETURNED: "returned", Fate.REFUSED: "refused", Fate.UNKNOWN: "unconfirmed"}[fate]
@@ -79,9 +66,9 @@ def test_a_failed_copy_is_due_again_and_noted(ledger: FullLedger, database: Data
 
 def test_pauses_double_up_to_ten_minutes(ledger: FullLedger) -> None:
     """A copy that fails again and again is tried after 10, 20, 40 ... 600, 600 seconds."""
-    fresh = accepted()
+    fresh = exchanges.accepted()
     copy = fresh.copies[0]
-    ledger.settle(record(ledger, fresh), [(copy, Fate.REFUSED)], NOW)
+    ledger.settle(exchanges.record(ledger, fresh), [(copy, Fate.REFUSED)], NOW)
     now, pauses = NOW, []
     for _ in range(9):
         pause = next(s for s in (10, 20, 40, 80, 160, 320, 600, 601) if ledger.due(_later(now, s), 1))
@@ -97,8 +84,8 @@ def _later(now: datetime, seconds: float) -> datetime:
 
 def test_a_copy_confirmed_at_last_is_done(ledger: FullLedger, database: Database) -> None:
     """Once confirmed, a copy is owed no more, and the trail says that it was sent again."""
-    fresh = accepted()
-    ledger.settle(record(ledger, fresh), [(fresh.copies[0], Fate.UNKNOWN)], NOW)
+    fresh = exchanges.accepted()
+    ledger.settle(exchanges.record(ledger, fresh), [(fresh.copies[0], Fate.UNKNOWN)], NOW)
     (copy,) = ledger.due(after(seconds=10), 10)
     ledger.mark([(copy, Fate.CONFIRMED)], after(seconds=11))
     assert not ledger.due(after(days=1), 10)
@@ -109,9 +96,9 @@ def test_a_copy_confirmed_at_last_is_done(ledger: FullLedger, database: Database
 
 def test_a_copy_failing_in_the_same_way_is_noted_once(ledger: FullLedger, database: Database) -> None:
     """A long outage does not fill the trail: one event for as long as the reason is the same."""
-    fresh = accepted()
+    fresh = exchanges.accepted()
     copy = fresh.copies[0]
-    ledger.settle(record(ledger, fresh), [(copy, Fate.RETURNED)], NOW)
+    ledger.settle(exchanges.record(ledger, fresh), [(copy, Fate.RETURNED)], NOW)
     for n, fate in enumerate((Fate.RETURNED, Fate.RETURNED, Fate.REFUSED, Fate.REFUSED)):
         ledger.mark([(copy, fate)], after(hours=n))
     assert database.rows("SELECT event FROM event ORDER BY id") == [("returned",), ("refused",)]
@@ -119,10 +106,10 @@ def test_a_copy_failing_in_the_same_way_is_noted_once(ledger: FullLedger, databa
 
 def test_what_is_due_longest_comes_first(ledger: FullLedger) -> None:
     """However many copies for a dead queue are overdue, a copy for another queue comes before any of them again."""
-    dead = [accepted(f"M{n}") for n in range(60)]
-    ledger.settle(record(ledger, *dead), [(d.copies[0], Fate.REFUSED) for d in dead], NOW)
-    late = accepted("N1", to=(PORT,))
-    ledger.settle(record(ledger, late), [(late.copies[0], Fate.REFUSED)], after(seconds=5))
+    dead = [exchanges.accepted(f"M{n}") for n in range(60)]
+    ledger.settle(exchanges.record(ledger, *dead), [(d.copies[0], Fate.REFUSED) for d in dead], NOW)
+    late = exchanges.accepted("N1", to=(PORT,))
+    ledger.settle(exchanges.record(ledger, late), [(late.copies[0], Fate.REFUSED)], after(seconds=5))
     taken: list[str] = []
     for n in range(10):
         part = ledger.due(after(seconds=20 + n), 10)
@@ -136,15 +123,15 @@ def test_what_is_due_longest_comes_first(ledger: FullLedger) -> None:
 
 def test_a_failed_receipt_is_due_again_too(ledger: FullLedger) -> None:
     """A receipt that did not get through is owed like any other copy, byte for byte."""
-    refused = rejected()
-    ledger.settle(record(ledger, refused), [(refused.copies[0], Fate.UNKNOWN)], NOW)
+    refused = exchanges.rejected()
+    ledger.settle(exchanges.record(ledger, refused), [(refused.copies[0], Fate.UNKNOWN)], NOW)
     assert ledger.due(after(seconds=10), 10) == list(refused.copies)
 
 
 def test_settling_after_the_sweep_loses_nothing(ledger: FullLedger) -> None:
     """A slow worker may settle a batch that another swept: its failed copies are still due."""
-    fresh = accepted(to=(CUSTOMS, PORT))
-    number = record(ledger, fresh)
+    fresh = exchanges.accepted(to=(CUSTOMS, PORT))
+    number = exchanges.record(ledger, fresh)
     ledger.due(after(seconds=60), 10)
     ledger.settle(number, [(fresh.copies[0], Fate.RETURNED)], after(seconds=62))
     assert fresh.copies[0] in ledger.due(after(seconds=600), 10)
@@ -152,8 +139,8 @@ def test_settling_after_the_sweep_loses_nothing(ledger: FullLedger) -> None:
 
 def test_an_answer_waits_with_growing_pauses(ledger: FullLedger) -> None:
     """A waiting answer is handed out when its time has come, then after 1, 2, 4 ... 60, 60 seconds."""
-    answer = waiting(answers=[ENTRY])
-    record(ledger, answer)
+    answer = exchanges.waiting(answers=[ENTRY])
+    exchanges.record(ledger, answer)
     now, pauses = after(seconds=1), []
     assert [d.exchange_id for d in ledger.waiting(now, 10)] == [answer.exchange_id]
     for _ in range(9):
@@ -165,14 +152,14 @@ def test_an_answer_waits_with_growing_pauses(ledger: FullLedger) -> None:
 
 def test_a_matched_answer_is_accepted_and_its_copy_due_at_once(ledger: FullLedger, database: Database) -> None:
     """The answer's copy goes to the one who asked, with the bytes that came in; the trail says so."""
-    question, answer = accepted(keys=[ENTRY]), waiting(answers=[ENTRY])
-    deliver(ledger, question)
-    deliver(ledger, answer)
-    parent = parent_of(question)
+    question, answer = exchanges.accepted(keys=[ENTRY]), exchanges.waiting(answers=[ENTRY])
+    exchanges.deliver(ledger, question)
+    exchanges.deliver(ledger, answer)
+    parent = exchanges.parent_of(question)
     with ledger.matching(after(seconds=5)) as book:
         assert [c.exchange_id for c in book.candidates([ENTRY])[ENTRY]] == [question.exchange_id]
-        book.match(answer, parent, answer_copy(answer, parent))
-    assert ledger.due(after(seconds=5), 10) == [answer_copy(answer, parent)]
+        book.match(answer, parent, exchanges.answer_copy(answer, parent))
+    assert ledger.due(after(seconds=5), 10) == [exchanges.answer_copy(answer, parent)]
     assert not ledger.waiting(after(days=1), 10)
     assert database.rows("SELECT event FROM event") == [("matched",)]
     with ledger.write((), NOW, RULES) as book:
@@ -181,23 +168,23 @@ def test_a_matched_answer_is_accepted_and_its_copy_due_at_once(ledger: FullLedge
 
 def test_an_answer_is_matched_once(ledger: FullLedger) -> None:
     """Two workers that matched the same answer leave one copy."""
-    question, answer = accepted(keys=[ENTRY]), waiting(answers=[ENTRY])
-    deliver(ledger, question)
-    deliver(ledger, answer)
-    parent = parent_of(question)
+    question, answer = exchanges.accepted(keys=[ENTRY]), exchanges.waiting(answers=[ENTRY])
+    exchanges.deliver(ledger, question)
+    exchanges.deliver(ledger, answer)
+    parent = exchanges.parent_of(question)
     for seconds in (5, 6):
         with ledger.matching(after(seconds=seconds)) as book:
-            book.match(answer, parent, answer_copy(answer, parent))
-    assert ledger.due(after(seconds=7), 10) == [answer_copy(answer, parent)]
+            book.match(answer, parent, exchanges.answer_copy(answer, parent))
+    assert ledger.due(after(seconds=7), 10) == [exchanges.answer_copy(answer, parent)]
 
 
 def test_a_match_that_fails_leaves_the_answer_waiting(ledger: FullLedger) -> None:
     """An exception inside the transaction undoes the match."""
-    answer = waiting(answers=[ENTRY])
-    deliver(ledger, answer)
-    parent = parent_of(accepted())
+    answer = exchanges.waiting(answers=[ENTRY])
+    exchanges.deliver(ledger, answer)
+    parent = exchanges.parent_of(exchanges.accepted())
     with pytest.raises(RuntimeError, match="mid-way"), ledger.matching(NOW) as book:  # noqa: PT012
-        book.match(answer, parent, answer_copy(answer, parent))
+        book.match(answer, parent, exchanges.answer_copy(answer, parent))
         raise RuntimeError("mid-way")
     assert not ledger.due(after(minutes=5), 10)
     assert len(ledger.waiting(after(minutes=5), 10)) == 1
@@ -205,15 +192,15 @@ def test_a_match_that_fails_leaves_the_answer_waiting(ledger: FullLedger) -> Non
 
 def test_the_receipt_of_a_waiting_answer_does_not_wait(ledger: FullLedger) -> None:
     """Only the answer itself waits: the receipt to its sender is owed from the start."""
-    answer = waiting(answers=[ENTRY])
-    record(ledger, answer)
+    answer = exchanges.waiting(answers=[ENTRY])
+    exchanges.record(ledger, answer)
     assert [copy.to for copy in ledger.due(after(seconds=61), 10)] == [CUSTOMS]
 
 
 def test_what_a_repeat_finds_unsent_is_what_is_due(ledger: FullLedger) -> None:
     """Both ways to what is owed name the same copies."""
-    fresh = accepted(to=(CUSTOMS, PORT))
-    ledger.settle(record(ledger, fresh), [(copy, Fate.UNKNOWN) for copy in fresh.copies], NOW)
+    fresh = exchanges.accepted(to=(CUSTOMS, PORT))
+    ledger.settle(exchanges.record(ledger, fresh), [(copy, Fate.UNKNOWN) for copy in fresh.copies], NOW)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         unsent = book.known(lookups(fresh))[identity(fresh)].unsent
     assert set(ledger.due(after(seconds=10), 10)) == {*unsent, fresh.copies[-1]}
