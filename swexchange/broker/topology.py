@@ -139,16 +139,36 @@ def password_hash(password: str, salt: bytes) -> str:
 
 
 def commands(topology: Topology, version: str, vhost: str = "/") -> Iterator[str]:
-    """The same as shell commands; rabbitmqadmin needs the management plugin."""
+    """The same as shell commands, the users' permissions by rabbitmqctl.
+
+    rabbitmqadmin talks to the management plugin. That of 3.x (Python, in Debian's package) and v2 of
+    4.x (a program of its own) write their arguments differently.
+    """
+    declare = _declare_v2 if release(version) >= (4, 0) else _declare_v1
     at = ["rabbitmqadmin", f"--vhost={vhost}", "declare"]
-    arguments = json.dumps(queue_arguments(version))
-    for name in topology.exchanges():
-        yield shlex.join([*at, "exchange", f"name={name}", "type=fanout", "durable=true"])
-    for name in topology.queues():
-        yield shlex.join([*at, "queue", f"name={name}", "durable=true", f"arguments={arguments}"])
-    for exchange, name in topology.bindings():
-        yield shlex.join([*at, "binding", f"source={exchange}", f"destination={name}"])
+    yield from (shlex.join([*at, *words]) for words in declare(topology, queue_arguments(version)))
     for p in topology.permissions():
         yield shlex.join(["rabbitmqctl", "add_user", p.user]) + "  # asks for the password"
         rights = (p.configure, p.write, p.read)
         yield shlex.join(["rabbitmqctl", "set_permissions", "-p", vhost, p.user, *rights])
+
+
+def _declare_v1(topology: Topology, arguments: Arguments) -> Iterator[list[str]]:
+    for name in topology.exchanges():
+        yield ["exchange", f"name={name}", "type=fanout", "durable=true"]
+    for name in topology.queues():
+        yield ["queue", f"name={name}", "durable=true", f"arguments={json.dumps(arguments)}"]
+    for exchange, name in topology.bindings():
+        yield ["binding", f"source={exchange}", f"destination={name}"]
+
+
+def _declare_v2(topology: Topology, arguments: Arguments) -> Iterator[list[str]]:
+    more = {key: value for key, value in arguments.items() if key != "x-queue-type"}  # has an option of its own
+    for name in topology.exchanges():
+        yield ["exchange", "--name", name, "--type", "fanout", "--durable", "true"]
+    for name in topology.queues():
+        own = ["--name", name, "--type", str(arguments["x-queue-type"]), "--durable", "true"]
+        yield ["queue", *own, "--arguments", json.dumps(more)]
+    for exchange, name in topology.bindings():
+        ends = ["--source", exchange, "--destination-type", "queue", "--destination", name]
+        yield ["binding", *ends, "--routing-key", ""]

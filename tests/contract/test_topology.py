@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,7 +18,7 @@ import pytest
 from swexchange.broker import Intake, Outlet, Server, Topology, admin, management
 from swexchange.broker.client import Mailbox, submission
 from swexchange.broker.management import Management
-from swexchange.broker.topology import DAEMON, INTAKE, definitions, inbox, outbox, password_hash
+from swexchange.broker.topology import DAEMON, INTAKE, commands, definitions, inbox, outbox, password_hash, release
 from swexchange.core.model import Copy, Fate, Kind
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.health.broker import judge_nodes, judge_permissions, judge_takers
@@ -207,6 +210,32 @@ def test_imported_definitions_hold_users_apart(server: Server) -> None:
     assert (received.body, received.message_id, received.type) == (b"<a/>", "id", "DEC001")
     assert (received.correlation_id, received.exchange_id) == ("parent", "01EXCHANGE")
     assert received.timestamp > 1_700_000_000
+
+
+def test_exported_commands_make_the_topology(server: Server, tmp_path: Path) -> None:
+    """The lines for this release, typed as they are at the tools that came with it, leave nothing to complain about."""
+    node = rabbit.shared()
+    host = f"[default]\nhostname = 127.0.0.1\nport = {node.state()['management_port']}\n"
+    (tmp_path / ".rabbitmqadmin.conf").write_text(f"{host}username = guest\npassword = guest\n")
+    version = admin.server_version(server)
+    tool = subprocess.run(["rabbitmqadmin", "--version"], capture_output=True, text=True, check=True).stdout
+    if release(version) >= (4, 0) and not tool.startswith("rabbitmqadmin 2"):
+        pytest.skip("this RabbitMQ 4 comes with rabbitmqadmin v1; its commands are written for v2")
+    for line in commands(TOPOLOGY, version, "topology"):
+        program, *words = shlex.split(line, comments=True)
+        if program == "rabbitmqctl":
+            if words[0] == "add_user":
+                node.manage("DELETE", "users", words[-1])
+                words.append("pw")
+            node.ctl(*words)
+        else:
+            subprocess.run(
+                [program, *words], env={**os.environ, "HOME": str(tmp_path)}, check=True, capture_output=True
+            )
+    api = Management(node.management_url)
+    assert management.check(api, TOPOLOGY, "topology") == []
+    found = management.look(api, "topology").permissions
+    assert set(found or ()) == set(TOPOLOGY.permissions())
 
 
 def _definitions(node: rabbit.Rabbit, server: Server) -> Path:

@@ -68,9 +68,23 @@ def test_definitions_hold_everything() -> None:
 
 def test_commands_survive_the_shell() -> None:
     """Each line splits back into the words that were meant, whatever a name holds."""
-    lines = [shlex.split(line, comments=True) for line in commands(Topology(("a b$c",)), "4.0.1")]
+    lines = [shlex.split(line, comments=True) for line in commands(Topology(("a b$c",)), "3.13.7")]
     assert lines[-1][:6] == ["rabbitmqctl", "set_permissions", "-p", "/", "a b$c", "^$"]
-    assert 'arguments={"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-delivery-limit": -1}' in lines[1]
+    assert lines[0] == ["rabbitmqadmin", "--vhost=/", "declare", "exchange", "name=swx.outbox.a b$c",
+                        "type=fanout", "durable=true"]  # fmt: skip
+    assert 'arguments={"x-queue-type": "quorum", "x-overflow": "reject-publish"}' in lines[1]
+
+
+def test_commands_for_rabbitmq_4_are_those_of_rabbitmqadmin_v2() -> None:
+    """Global options first, everything by option, a routing key even where none is needed."""
+    lines = [shlex.split(line, comments=True) for line in commands(Topology(("A",)), "4.1.2", "swx")]
+    exchange, intake, *_, binding = [line[3:] for line in lines if line[0] == "rabbitmqadmin"]
+    assert {tuple(line[:3]) for line in lines[:5]} == {("rabbitmqadmin", "--vhost=swx", "declare")}
+    assert exchange == ["exchange", "--name", "swx.outbox.A", "--type", "fanout", "--durable", "true"]
+    assert intake == ["queue", "--name", INTAKE, "--type", "quorum", "--durable", "true", "--arguments",
+                      '{"x-overflow": "reject-publish", "x-delivery-limit": -1}']  # fmt: skip
+    assert binding == ["binding", "--source", "swx.outbox.A", "--destination-type", "queue",
+                       "--destination", INTAKE, "--routing-key", ""]  # fmt: skip
 
 
 def test_a_password_is_hashed_as_rabbitmq_does() -> None:
