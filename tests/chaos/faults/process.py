@@ -1,0 +1,123 @@
+"""The daemon dies, stops, hangs, or comes twice."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from pathlib import Path
+
+from tests.chaos.frame import Fault
+from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
+from tests.chaos.supervisor import Start
+
+BEFORE_COMMIT = ("taken", "decided", "reconciled", "recorded")
+AFTER_COMMIT = ("committed", "published", "settled", "acknowledged")
+
+
+def _doomed(scene: Scene, points: tuple[str, ...]) -> None:
+    """One start for each point and each of its first three passes, in batches of 5; then an ordinary one."""
+    scene.supervisor.script = [
+        Start(environment={"SWX_CRASH_AT": f"{point}:{number}", "SWX_BATCH": "5"})
+        for number in (1, 2, 3)
+        for point in points
+    ]
+
+
+def _until_script_is_done(scene: Scene, seconds: float = 240) -> None:
+    scene.until(lambda: not scene.supervisor.script, "all doomed daemons to die", seconds)
+
+
+def _kill_at_random(scene: Scene) -> None:
+    for _ in range(12):
+        scene.pause(scene.random.uniform(0.8, 3.0))
+        scene.note("kill -9")
+        scene.supervisor.signal(signal.SIGKILL)
+
+
+def _terminate(scene: Scene) -> None:
+    """SIGTERM twice, again and again, each in the middle of the load."""
+    for _ in range(6):
+        scene.await_daemons()
+        scene.pause(scene.random.uniform(0.2, 2.0))
+        scene.note("SIGTERM twice")
+        scene.supervisor.signal(signal.SIGTERM)
+        scene.supervisor.signal(signal.SIGTERM)
+
+
+def _hang_up(scene: Scene) -> None:
+    """1,000 times SIGHUP in 5 s."""
+    for _ in range(1000):
+        scene.supervisor.signal(signal.SIGHUP)
+        scene.pause(0.005)
+
+
+def _freeze(scene: Scene) -> None:
+    """Longer than the broker waits for a heartbeat."""
+    scene.supervisor.signal(signal.SIGSTOP)
+    scene.pause(50)
+    scene.supervisor.signal(signal.SIGCONT)
+
+
+def _restart_loop(scene: Scene) -> None:
+    for _ in range(20):
+        scene.pause(2)
+        scene.supervisor.signal(signal.SIGKILL)
+
+
+def _few_files(scene: Scene) -> None:
+    """No descriptor is left: the connections are cut, and new ones cannot be opened."""
+    pids = [process.pid for process in scene.supervisor.processes]
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())) - 2, 4096))
+    scene.to_broker.cut()
+    scene.pause(8)
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, 4096))
+
+
+FAULTS = (
+    Fault(
+        "crash before the commit",
+        "F1",
+        "the process dies at each of 4 points before the commit, in the 1st, 2nd and 3rd batch",
+        _until_script_is_done,
+        lambda scene: _doomed(scene, BEFORE_COMMIT),
+        deaths=12,
+    ),
+    Fault(
+        "crash after the commit",
+        "F2 F3",
+        "the process dies at each of 4 points after the commit, in the 1st, 2nd and 3rd batch",
+        _until_script_is_done,
+        lambda scene: _doomed(scene, AFTER_COMMIT),
+        short=(SQLITE,),
+        deaths=12,
+    ),
+    Fault(
+        "kill -9 at random",
+        "F1 F2 F3",
+        "two daemons, all killed together 12 times at moments that the seed chooses",
+        _kill_at_random,
+        daemons=2,
+        short=(POSTGRESQL,),
+        deaths=20,
+    ),
+    Fault("SIGTERM twice", "F5", "6 times, in the middle of the load", _terminate, felt='"event": "stopping"'),
+    Fault("SIGHUP storm", "F6", "1,000 in 5 s", _hang_up),
+    Fault(
+        "SIGSTOP",
+        "F7",
+        "50 s, longer than the broker waits for heartbeats; then SIGCONT",
+        _freeze,
+        rate=20,
+        felt='"event": "trouble"',
+    ),
+    Fault(
+        "no descriptors",
+        "F9",
+        "connections cut, and no file descriptor is left for 8 s",
+        _few_files,
+        felt='"event": "trouble"',
+    ),
+    Fault("restart loop", "F12", "kill -9 every 2 s, 20 times", _restart_loop, rate=20, deaths=15),
+)
