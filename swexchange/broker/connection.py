@@ -91,7 +91,10 @@ class Link:
         self._lost: BrokerLost | None = None
         self._ready = False
         self._channel: Any = None
-        self._loop = IOLoop()
+        try:
+            self._loop = IOLoop()
+        except OSError as error:  # no file descriptor is left: worth another try, like any lost link
+            raise explain(error, self._where) from error
         self._connection = LeanConnection(
             server.parameters(name),
             on_open_callback=self._on_connection_open,

@@ -138,8 +138,11 @@ def _stop_on_signals(worker: Worker, observer: Observer, rules_file: RulesFile) 
 
 
 def _resident_mb() -> int:
-    """Memory of this process in MB."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    """Memory of this process in MB; 0 while it cannot be known, for want of a file descriptor."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:  # asked again after the next step
+        return 0
     return pages * resource.getpagesize() // 1_000_000
 
 
