@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, insert, or_, select, tuple_, update
 
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
 from swexchange.store import rows
 from swexchange.store.engine import faults, is_sqlite, transaction
-from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query
+from swexchange.store.ledger import LONGEST_PAUSE, POSITIONS, Book, Ledger, copies_query
 from swexchange.store.tables import DUE, WAITING, batch, copy, exchange
 
 SECOND = 1_000_000
@@ -83,7 +83,7 @@ class FullLedger(Ledger):
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent; see forwarder.Outstanding."""
         at = rows.microseconds(now)
-        due = and_(WAITING, exchange.c.next_try <= at)
+        due = and_(WAITING, _has_come(exchange.c.next_try, at, LONGEST_WAIT))
         query = select(exchange).where(due).order_by(exchange.c.next_try).limit(limit)
         with faults(self._where):
             if not self._anything(select(exchange.c.seq).where(due).limit(1)):
@@ -104,11 +104,17 @@ class FullLedger(Ledger):
 
 
 def _doubtful(at: int) -> Select[Any]:
-    return select(batch.c.id).where(batch.c.settled_at.is_(None), batch.c.committed_at <= at - DOUBTFUL_AFTER)
+    left = or_(batch.c.committed_at <= at - DOUBTFUL_AFTER, batch.c.committed_at > at + DOUBTFUL_AFTER)
+    return select(batch.c.id).where(batch.c.settled_at.is_(None), left)
 
 
 def _due(at: int) -> Select[Any]:
-    return select(copy.c.seq, copy.c.n).where(DUE, copy.c.due_at <= at).order_by(copy.c.due_at)
+    return select(copy.c.seq, copy.c.n).where(DUE, _has_come(copy.c.due_at, at, LONGEST_PAUSE)).order_by(copy.c.due_at)
+
+
+def _has_come(time: Column[int], at: int, longest: int) -> ColumnElement[bool]:
+    """Its time has come; or it is further off than any pause: the clock was wrong when it was set, and is right now."""
+    return or_(time <= at, time > at + longest)
 
 
 def _skipping(connection: Connection, query: Select[Any]) -> Select[Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from swexchange.core.identity import identity, lookups
-from swexchange.core.model import BusinessKey, Fate, Outcome
+from swexchange.core.model import BusinessKey, Entry, Fate, Outcome
 from swexchange.store import FullLedger, open_ledger
 from tests.contract import exchanges
 from tests.contract.conftest import Database
@@ -119,6 +119,19 @@ def test_what_is_due_longest_comes_first(ledger: FullLedger) -> None:
             break
     assert late.copies[0].id == taken[-1]
     assert len(set(taken)) == len(taken) == 61
+
+
+def test_a_clock_that_was_ahead_delays_nothing(ledger: FullLedger) -> None:
+    """What a wrong clock put off by a year is due once the clock is right: copies, batches left behind, answers."""
+    failed, left, answer = accepted("M1"), accepted("M2"), waiting(answers=[ENTRY])
+    ledger.settle(record(ledger, failed), [(failed.copies[0], Fate.RETURNED)], after(days=365))
+    with ledger.write(lookups(left), after(days=365), RULES) as book:
+        book.record([Entry(identity(left), left)])
+    deliver(ledger, answer)
+    ledger.waiting(after(days=365), 10)
+    due = ledger.due(after(seconds=1), 10)
+    assert sorted(copy.id for copy in due) == sorted(copy.id for copy in (failed.copies[0], *left.copies))
+    assert [d.exchange_id for d in ledger.waiting(after(seconds=2), 10)] == [answer.exchange_id]
 
 
 def test_a_failed_receipt_is_due_again_too(ledger: FullLedger) -> None:
