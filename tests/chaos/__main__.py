@@ -7,16 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from tests.chaos import report
+from tests.chaos.campaign import Job, chosen, run_all
 from tests.chaos.faults import all_faults
-from tests.chaos.frame import Fault, Row, run
-from tests.chaos.scene import POSTGRESQL, SQLITE, lab
-
-Job = tuple[Fault, str]
+from tests.chaos.scene import POSTGRESQL, SQLITE
 
 
 def main() -> int:
@@ -31,7 +27,8 @@ def main() -> int:
     if unknown:
         print(f"bin/chaos: no fault is named {', '.join(sorted(unknown))}; see bin/chaos --list", file=sys.stderr)
         return 2
-    jobs = [job for job in chosen(faults, options.short, options.database) if _is_wanted(job, options.faults)]
+    databases = (options.database,) if options.database else (SQLITE, POSTGRESQL)
+    jobs = [job for job in chosen(faults, options.short, databases) if _is_wanted(job, options.faults)]
     if os.geteuid():
         left_out = sorted({fault.name for fault, _ in jobs if fault.needs_root})
         jobs = [job for job in jobs if not job[0].needs_root]
@@ -44,37 +41,6 @@ def main() -> int:
     return 0 if rows and all(row.verdict.is_clean for row in rows) else 1
 
 
-def chosen(faults: Sequence[Fault], short: bool, databases: Sequence[str]) -> list[Job]:
-    """Which faults with which databases."""
-    wanted = ((fault, fault.short if short else fault.databases) for fault in faults)
-    return [(fault, database) for fault, names in wanted for database in names if database in databases]
-
-
-def run_all(jobs: Sequence[Job], seed: int, lanes: int) -> list[Row]:
-    """Run jobs in lanes, each with servers of its own: most of a run is waiting. Rows in order of the jobs."""
-    waiting: dict[bool, SimpleQueue[tuple[int, Job]]] = {False: SimpleQueue(), True: SimpleQueue()}
-    for number, job in enumerate(jobs):
-        waiting[job[0].clustered].put((number, job))
-    kinds = [False] * min(lanes, waiting[False].qsize()) + [True] * (not waiting[True].empty())
-    with ThreadPoolExecutor(len(kinds) or 1) as pool:
-        running = [pool.submit(_lane, waiting[clustered], seed, clustered) for clustered in kinds]
-        found = [numbered for lane in running for numbered in lane.result()]
-    return [row for _, row in sorted(found, key=lambda numbered: numbered[0])]
-
-
-def _lane(waiting: SimpleQueue[tuple[int, Job]], seed: int, clustered: bool) -> list[tuple[int, Row]]:
-    rows = []
-    with lab(clustered=clustered) as servers:
-        while True:
-            try:
-                number, (fault, database) = waiting.get_nowait()
-            except Empty:
-                return rows
-            row = run(fault, database, servers, seed)
-            print(report.line(row), file=sys.stderr, flush=True)
-            rows.append((number, row))
-
-
 def _is_wanted(job: Job, names: Sequence[str]) -> bool:
     return not names or job[0].name in names
 
@@ -84,7 +50,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("faults", nargs="*", metavar="FAULT", help="names of faults (default: all)")
     parser.add_argument("--list", action="store_true", help="name all faults, and all that are not covered")
     parser.add_argument("--short", action="store_true", help="the few most telling rows, as the tests run them")
-    parser.add_argument("--database", nargs="+", choices=(SQLITE, POSTGRESQL), default=(SQLITE, POSTGRESQL))
+    parser.add_argument("--database", choices=(SQLITE, POSTGRESQL), help="one alone (default: both)")
     parser.add_argument("--seed", type=int, default=1, help="chooses messages and moments (default 1)")
     parser.add_argument("--lanes", type=int, default=3, help="faults at a time, each with its own servers (default 3)")
     parser.add_argument("--into", type=Path, help="put the table into this page")

@@ -37,7 +37,7 @@ class Fault:
     prepare: Callable[[Scene], None] = _nothing  # before the daemons start
     databases: tuple[str, ...] = (SQLITE, POSTGRESQL)
     short: tuple[str, ...] = ()  # with which databases it is part of the short form
-    rate: float = 60.0  # messages a second
+    rate: float = 40.0  # messages a second
     daemons: int = 1
     deadline: float = 180.0  # seconds to drain
     exits: tuple[int, ...] = ()  # further exit codes that are in order

@@ -88,9 +88,10 @@ class Proxy:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             client.close()
             return
-        for end in (client, server):
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         line = _Line(client, server)
+        for end in (client, server):
+            with contextlib.suppress(OSError):  # gone already: the pumps will see it
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lines.append(line)
         threading.Thread(target=self._pump, args=(line, server, client, False), daemon=True).start()
         self._pump(line, client, server, True)

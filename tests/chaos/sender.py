@@ -38,6 +38,7 @@ class Sender:
         self._posted: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._busy_since = 0.0
+        self._ended_by: Exception | None = None
         self._connection: Any = None
         self._channel: Any = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -55,12 +56,20 @@ class Sender:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Send what was posted, finish the message in hand, and end."""
+        """Send what was posted, finish the message in hand, and end. Raises what ended it before."""
         self._stopping.set()
         self._thread.join()
         self._disconnect()
+        if self._ended_by is not None:
+            raise self._ended_by
 
     def _run(self) -> None:
+        try:
+            self._send_all()
+        except Exception as error:  # noqa: BLE001 - `stop` raises it
+            self._ended_by = error
+
+    def _send_all(self) -> None:
         due = time.monotonic()
         while not (self._stopping.is_set() and self._posted.empty()):
             if not self._posted.empty():
@@ -87,7 +96,7 @@ class Sender:
         except UnroutableError:
             self._history.fail(message.input, "returned")
             return False
-        except (AMQPError, NackError, OSError) as error:
+        except (AMQPError, NackError, OSError, ValueError) as error:  # pika: ValueError for a reset while connecting
             self._history.info(message.input, type(error).__name__)
             self._disconnect()
             return False

@@ -5,13 +5,30 @@ from __future__ import annotations
 from tests.chaos.faults import broker, cluster, config, content, database, process
 from tests.chaos.frame import Fault
 
+NOT_COVERED = (
+    ("F4", "crash at a checkpoint of the audit log: there are no checkpoints in this version"),
+    ("F8", "memory exhausted by a limit of the system; that a worker starts afresh when it has grown is another thing"),
+    ("F13", "crash inside a schema migration; tests/contract/test_store_migrate.py has refusals and restarts"),
+    ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
+    ("F28", "an upstream that is slow or away for hours: the province is one more queue here"),
+    ("F32", "RabbitMQ's consumer timeout"),
+    ("F33", "TLS: wrong certificates"),
+    ("F34 F42", "broker or database restored from an older backup"),
+    ("F40", "power loss: unsynced or torn writes; the process is killed inside its writes instead"),
+    ("F43", "rows of the audit log altered afterwards: there is no hash chain in this version"),
+    ("F44", "a database of another version; tests/contract/test_store_migrate.py"),
+    ("F52 F53", "old messages, times at the edges of their window; tests/unit/test_decide_documents.py"),
+)
+"""Numbers of the catalogue, and why, or where else."""
+
 
 def all_faults() -> tuple[Fault, ...]:
     """In the order of the table."""
-    return process.FAULTS + broker.FAULTS + cluster.FAULTS + database.FAULTS + config.FAULTS + content.FAULTS
-
-
-NOT_COVERED = (
-    ("F4", "there are no checkpoints of the audit log"),
-    ("F8, F10", "memory limits and the explaining child: unit tests only"),
-)
+    return (
+        *process.FAULTS,
+        *broker.FAULTS,
+        *cluster.FAULTS,
+        *database.FAULTS,
+        *config.FAULTS,
+        *content.FAULTS,
+    )

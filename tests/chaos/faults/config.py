@@ -13,7 +13,7 @@ from pathlib import Path
 import pika
 
 from tests.chaos.frame import Fault
-from tests.chaos.scene import Scene
+from tests.chaos.scene import SQLITE, Scene
 from tests.chaos.supervisor import Start
 from tests.process.house import CENTRE, CUSTOMS, ROOT
 
@@ -206,6 +206,7 @@ FAULTS = (
         _schemas_broken,
         _own_schemas,
         felt="rules refused",
+        databases=(SQLITE,),
     ),
     Fault(
         "key spoilt",
@@ -213,8 +214,15 @@ FAULTS = (
         "the platform's key file cut, emptied, open to all, gone, each with SIGHUP",
         _key_spoilt,
         felt="rules refused",
+        databases=(SQLITE,),
     ),
     Fault(
-        "log disk full", "F49", "the log's disk is full for 10 s and stays full", _log_full, _small_log, needs_root=True
+        "log disk full",
+        "F49",
+        "the log's disk is full for 10 s and stays full",
+        _log_full,
+        _small_log,
+        needs_root=True,
+        databases=(SQLITE,),
     ),
 )

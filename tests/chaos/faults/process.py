@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos.frame import Fault
@@ -40,8 +42,14 @@ def _terminate(scene: Scene) -> None:
         scene.await_daemons()
         scene.pause(scene.random.uniform(0.2, 2.0))
         scene.note("SIGTERM twice")
+        asked = scene.supervisor.processes
         scene.supervisor.signal(signal.SIGTERM)
         scene.supervisor.signal(signal.SIGTERM)
+        _await_end(scene, asked)
+
+
+def _await_end(scene: Scene, processes: list[subprocess.Popen[bytes]]) -> None:
+    scene.until(lambda: all(process.poll() is not None for process in processes), "the daemons to end", 60)
 
 
 def _hang_up(scene: Scene) -> None:
@@ -72,7 +80,8 @@ def _few_files(scene: Scene) -> None:
     scene.to_broker.cut()
     scene.pause(8)
     for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, 4096))
+        with suppress(ProcessLookupError):  # it ended, which its row will say
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, 4096))
 
 
 FAULTS = (
@@ -95,7 +104,7 @@ FAULTS = (
     ),
     Fault(
         "kill -9 at random",
-        "F1 F2 F3",
+        "F1 F2 F3 F11",
         "two daemons, all killed together 12 times at moments that the seed chooses",
         _kill_at_random,
         daemons=2,
@@ -103,7 +112,7 @@ FAULTS = (
         deaths=20,
     ),
     Fault("SIGTERM twice", "F5", "6 times, in the middle of the load", _terminate, felt='"event": "stopping"'),
-    Fault("SIGHUP storm", "F6", "1,000 in 5 s", _hang_up),
+    Fault("SIGHUP storm", "F6", "1,000 in 5 s", _hang_up, databases=(SQLITE,)),
     Fault(
         "SIGSTOP",
         "F7",
@@ -118,6 +127,7 @@ FAULTS = (
         "connections cut, and no file descriptor is left for 8 s",
         _few_files,
         felt='"event": "trouble"',
+        databases=(SQLITE,),
     ),
-    Fault("restart loop", "F12", "kill -9 every 2 s, 20 times", _restart_loop, rate=20, deaths=15),
+    Fault("restart loop", "F12", "kill -9 every 2 s, 20 times", _restart_loop, rate=20, deaths=15, databases=(SQLITE,)),
 )
