@@ -123,11 +123,11 @@ def test_what_is_due_longest_comes_first(ledger: FullLedger) -> None:
 
 def test_a_clock_that_was_ahead_delays_nothing(ledger: FullLedger) -> None:
     """What a wrong clock put off by a year is due once the clock is right: copies, batches left behind, answers."""
-    failed, left, answer = accepted("M1"), accepted("M2"), waiting(answers=[ENTRY])
-    ledger.settle(record(ledger, failed), [(failed.copies[0], Fate.RETURNED)], after(days=365))
+    failed, left, answer = exchanges.accepted("M1"), exchanges.accepted("M2"), exchanges.waiting(answers=[ENTRY])
+    ledger.settle(exchanges.record(ledger, failed), [(failed.copies[0], Fate.RETURNED)], after(days=365))
     with ledger.write(lookups(left), after(days=365), RULES) as book:
         book.record([Entry(identity(left), left)])
-    deliver(ledger, answer)
+    exchanges.deliver(ledger, answer)
     ledger.waiting(after(days=365), 10)
     due = ledger.due(after(seconds=1), 10)
     assert sorted(copy.id for copy in due) == sorted(copy.id for copy in (failed.copies[0], *left.copies))
