@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from swexchange.core import codes, receipt
-from swexchange.core.identity import copy_id, exchange_id
+from swexchange.core.identity import copy_id, exchange_id, receipt_id
 from swexchange.core.model import BusinessKey, Copy, Decision, Delivery, Finding, Head, Kind, Outcome, Parent, Recorded
 from swexchange.core.routing import Facts, Routing
 from swexchange.core.rulebook import Rulebook
@@ -102,7 +102,8 @@ def answering(decision: Decision, parent: Parent) -> Decision:
 
 
 def _message_copy(decision: Decision, to: str, correlation_id: str) -> Copy:
-    return _copy(decision, Kind.MESSAGE, to, decision.type, correlation_id, decision.body)
+    name = copy_id(decision.sender, decision.message_id, decision.digest, Kind.MESSAGE, to)
+    return Copy(name, Kind.MESSAGE, to, decision.type, correlation_id, decision.exchange_id, decision.body)
 
 
 def _receipt(decision: Decision, rules: Rulebook) -> tuple[Copy, ...]:
@@ -110,9 +111,5 @@ def _receipt(decision: Decision, rules: Rulebook) -> tuple[Copy, ...]:
     if to not in rules.participants:
         return ()
     body = receipt.build(decision, to, rules.platform)
-    return (_copy(decision, Kind.RECEIPT, to, "DxpRep", decision.message_id, body),)
-
-
-def _copy(decision: Decision, kind: Kind, to: str, type_id: str, correlation_id: str, body: bytes) -> Copy:
-    name = copy_id(decision.sender, decision.message_id, decision.digest, kind, to)
-    return Copy(name, kind, to, type_id, correlation_id, decision.exchange_id, body)
+    name = receipt_id(decision.exchange_id, to)
+    return (Copy(name, Kind.RECEIPT, to, "DxpRep", decision.message_id, decision.exchange_id, body),)

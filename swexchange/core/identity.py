@@ -22,7 +22,15 @@ def exchange_id(received_at: datetime, submitter: str, digest: bytes) -> str:
 
 def copy_id(sender: str, message_id: str, digest: bytes, kind: Kind, to: str) -> str:
     """AMQP message id of a copy: 40 hex digits, the same in every repeat, resend and replay."""
-    fields = (sender.encode(), message_id.encode(), digest, kind.encode(), to.encode())
+    return _hashed(sender.encode(), message_id.encode(), digest, kind.encode(), to.encode())
+
+
+def receipt_id(exchange: str, to: str) -> str:
+    """AMQP message id of a receipt: of its exchange, since the same bytes may be refused first and accepted later."""
+    return _hashed(Kind.RECEIPT.encode(), exchange.encode(), to.encode())
+
+
+def _hashed(*fields: bytes) -> str:
     framed = b"".join(len(f).to_bytes(4) + f for f in fields)
     return hashlib.sha256(framed).hexdigest()[:40]
 

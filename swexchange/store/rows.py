@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from swexchange.core.identity import copy_id
+from swexchange.core.identity import copy_id, receipt_id
 from swexchange.core.model import (
     BusinessKey,
     Copy,
@@ -136,7 +136,7 @@ def copy_of(row: Row) -> Copy:
     is_receipt = kind is Kind.RECEIPT
     answered = None if is_receipt else row["parent_message_id"]
     return Copy(
-        id=copy_id(row["sender"], row["message_id"], bytes(row["digest"]), kind, row["recipient"]),
+        id=_copy_id(row, kind),
         kind=kind,
         to=row["recipient"],
         type="DxpRep" if is_receipt else row["type"],
@@ -144,6 +144,12 @@ def copy_of(row: Row) -> Copy:
         exchange_id=row["exchange_id"],
         body=bytes(row["receipt"] if is_receipt else row["body"]),
     )
+
+
+def _copy_id(row: Row, kind: Kind) -> str:
+    if kind is Kind.RECEIPT:
+        return receipt_id(row["exchange_id"], row["recipient"])
+    return copy_id(row["sender"], row["message_id"], bytes(row["digest"]), kind, row["recipient"])
 
 
 def parent_of(row: Row) -> Parent | None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from swexchange.core.identity import copy_id, exchange_id, identity, lookups
+from swexchange.core.identity import copy_id, exchange_id, identity, lookups, receipt_id
 from swexchange.core.model import (
     BusinessKey,
     Copy,
@@ -51,7 +51,7 @@ def accepted(
     ]
     copies.append(
         Copy(
-            copy_id(sender, message_id, digest, Kind.RECEIPT, sender),
+            receipt_id(number, sender),
             Kind.RECEIPT,
             sender,
             "DxpRep",
@@ -86,7 +86,7 @@ def rejected(body: bytes = b"<junk/>", sender: str = ALICE, at: datetime = NOW, 
     """A message that was refused with a receipt; nobody else gets anything."""
     digest = hashlib.sha256(body).digest()
     number = exchange_id(at, sender, digest)
-    receipt = Copy(copy_id(sender, "", digest, Kind.RECEIPT, sender), Kind.RECEIPT, sender, "DxpRep", "", number, b"no")
+    receipt = Copy(receipt_id(number, sender), Kind.RECEIPT, sender, "DxpRep", "", number, b"no")
     findings = (Finding(code, "'2' is not allowed here", "/DecMessage/DecHead/IEFlag", 7),)
     return Decision(
         number, at, sender, body, digest, RULES, Outcome.REJECTED, sender, findings=findings, copies=(receipt,)
@@ -99,7 +99,7 @@ def waiting(message_id: str = "Z1", answers: Sequence[BusinessKey] = (), at: dat
     digest = hashlib.sha256(body).digest()
     number = exchange_id(at, CUSTOMS, digest)
     receipt = Copy(
-        copy_id(CUSTOMS, message_id, digest, Kind.RECEIPT, CUSTOMS),
+        receipt_id(number, CUSTOMS),
         Kind.RECEIPT,
         CUSTOMS,
         "DxpRep",

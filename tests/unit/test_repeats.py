@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -73,9 +73,9 @@ CHANGES: dict[str, Rulebook] = {
 }
 
 
-def run(ledger: FullLedger, asked: Delivery, rules: Rulebook) -> tuple[Report, list[Copy]]:
+def run(ledger: FullLedger, asked: Delivery, rules: Rulebook, at: datetime = NOW) -> tuple[Report, list[Copy]]:
     queues = Queues()
-    return process((asked,), rules, ledger, queues, lambda: NOW), queues.published
+    return process((asked,), rules, ledger, queues, lambda: at), queues.published
 
 
 @pytest.mark.parametrize("asked", [ENVELOPE, BARE], ids=["envelope", "bare"])
@@ -95,9 +95,10 @@ def test_an_accepted_message_stays_accepted_when_it_comes_again(
 @pytest.mark.parametrize("asked", [ENVELOPE, BARE], ids=["envelope", "bare"])
 def test_a_refused_message_may_pass_later(ledger: FullLedger, asked: Delivery) -> None:
     """What was refused for our rules' sake is decided anew when they allow it, and once."""
-    refused, _ = run(ledger, asked, rulebook(routes=()))
+    refused, told = run(ledger, asked, rulebook(routes=()))
     assert [decision.code for decision in refused.decided] == ["4204"]
-    accepted, _ = run(ledger, asked, rulebook())
+    accepted, sent = run(ledger, asked, rulebook(), NOW + timedelta(seconds=1))
     assert [decision.code for decision in accepted.decided] == ["0000"]
+    assert not {copy.id for copy in told} & {copy.id for copy in sent}  # else who drops known ids would miss one
     again, _ = run(ledger, asked, rulebook())
     assert again.decided == []
