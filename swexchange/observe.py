@@ -20,6 +20,7 @@ import prometheus_client as prometheus
 import sdnotify
 import structlog
 
+from swexchange.core.codes import HELD
 from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import ConfigFault, Fault
@@ -184,6 +185,9 @@ class Observer:
         flush_logs()
 
     def _decided(self, decision: Decision) -> None:
+        if decision.code == HELD:
+            self._held(decision)
+            return
         say = self._log.warning if decision.outcome is Outcome.REJECTED else self._log.info
         say(
             str(decision.outcome),
@@ -204,6 +208,16 @@ class Observer:
             submitter=decision.submitter,
             error=type(error).__name__,
             frames=[f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)],
+        )
+
+    def _held(self, decision: Decision) -> None:
+        self._log.error(
+            "held",
+            exchange=decision.exchange_id,
+            submitter=decision.submitter,
+            code=decision.code,
+            cause=decision.findings[0].detail,
+            do="swexchange held list; swexchange held release",
         )
 
     def _repeated(self, decision: Decision, stored: Recorded) -> None:

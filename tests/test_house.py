@@ -48,7 +48,16 @@ OWNERS = {
     "xmlschema": {"core", "explain_child"},
     "nacl": {"core"},
 }
-INNER = ("core", "errors", "health", "worker", "pipeline", "forwarder", "rules")  # what gets its neighbours handed over
+INNER = (
+    "core",
+    "errors",
+    "health",
+    "worker",
+    "pipeline",
+    "forwarder",
+    "quarantine",
+    "rules",
+)  # handed their neighbours
 BANNED_MODULES = {"asyncio", "pickle", "marshal", "shelve", "importlib.metadata", "pkgutil"}
 BANNED_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "yaml.full_load"}
 BANNED_CALLS |= {"yaml.unsafe_load", "yaml.load_all"}
@@ -170,7 +179,7 @@ def test_adapters_do_not_know_each_other() -> None:
 
 
 def test_what_decides_knows_no_adapter() -> None:
-    """core, worker, pipeline, forwarder and rules get broker, store and schemas handed over."""
+    """core, worker, pipeline, forwarder, quarantine and rules get broker, store and schemas handed over."""
     adapters = {part for parts in ADAPTERS.values() for part in parts}
     complain(
         [

@@ -6,7 +6,7 @@ docs/reference/commands.md.
 
 from __future__ import annotations
 
-from swexchange.cli import audit, db, doctor, keys, messages, routes, run, schemas, status, topology, traffic
+from swexchange.cli import audit, db, doctor, held, keys, messages, routes, run, schemas, status, topology, traffic
 from swexchange.cli.root import cli
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "cli",
     "db",
     "doctor",
+    "held",
     "keys",
     "main",
     "messages",

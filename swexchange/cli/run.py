@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import click
 import structlog
@@ -29,9 +30,10 @@ from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.explain import Explainer
 from swexchange.health.problem import Danger
 from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, utc_now
+from swexchange.quarantine import Quarantine
 from swexchange.rules.reload import RulesFile
 from swexchange.settings import Settings
-from swexchange.store import open_ledger
+from swexchange.store import Attempts, open_ledger
 from swexchange.worker import Links, Worker
 
 _MALLOC = {-8: 1, -1: 64 << 20, -2: 8 << 20, -3: 32 << 20}  # <malloc.h>: arenas, trim, top pad, mmap threshold
@@ -94,7 +96,11 @@ def _refuse_losses(settings: Settings) -> None:
 def _work(settings: Settings, number: int) -> None:
     metrics = Metrics()
     observer = Observer(metrics)
-    with closing(Explainer()) as explainer, open_ledger(settings.database_url) as ledger:
+    with (
+        closing(Explainer()) as explainer,
+        open_ledger(settings.database_url) as ledger,
+        closing(Attempts(settings.database_url, uuid4().hex)) as attempts,
+    ):
         rules_file = RulesFile(
             Path(settings.routes),
             lambda: tested_rules(settings, explainer),
@@ -110,7 +116,7 @@ def _work(settings: Settings, number: int) -> None:
             utc_now,
             max_messages=settings.batch,
             max_bytes=settings.batch_bytes,
-            decide_all=FreshThreads(partial(decide_each, on_bug=observer.bug)),
+            decide_all=Quarantine(FreshThreads(partial(decide_each, on_bug=observer.bug)), attempts),
             is_spent=lambda: _resident_mb() > settings.memory_mb,
         )
         stopping = _stop_on_signals(worker, observer, rules_file)

@@ -2,7 +2,8 @@
 
 An identity is what the ledger keeps unique. An accepted message takes its (sender, message
 id) for good. A refused one takes nothing but its own bytes, so a corrected message may come
-under the same id, and the same bytes get the same answer again.
+under the same id, and the same bytes get the same answer again. A held one was not decided at
+all: what is decided of its bytes later has an identity of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
+from swexchange.core import codes
 from swexchange.core.model import Decision, Kind, Outcome
 
 
@@ -45,8 +47,15 @@ def bytes_identity(submitter: str, digest: bytes) -> str:
     return f"R:{submitter}#{digest.hex()}"
 
 
+def held_identity(submitter: str, digest: bytes) -> str:
+    """The identity of a message that is held for an operator."""
+    return f"H:{submitter}#{digest.hex()}"
+
+
 def identity(decision: Decision) -> str:
     """Under which identity a decision is recorded."""
+    if decision.code == codes.HELD:
+        return held_identity(decision.submitter, decision.digest)
     if decision.outcome is Outcome.REJECTED:
         return bytes_identity(decision.submitter, decision.digest)
     return claim(decision.sender, decision.message_id)
@@ -55,6 +64,8 @@ def identity(decision: Decision) -> str:
 def lookups(decision: Decision) -> tuple[str, ...]:
     """Every identity under which an earlier decision on this message may stand."""
     own = bytes_identity(decision.submitter, decision.digest)
+    if decision.code == codes.HELD:
+        return own, held_identity(decision.submitter, decision.digest)
     if decision.sender and decision.message_id:
         return claim(decision.sender, decision.message_id), own
     return (own,)

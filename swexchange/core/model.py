@@ -193,7 +193,7 @@ class Event(StrEnum):
     UNCONFIRMED = "unconfirmed"  # no answer in time: perhaps sent
     RESENT = "resent"  # the forwarder sent a copy again
     MATCHED = "matched"  # a waiting answer found its parent
-    QUARANTINED = "quarantined"  # it broke the transaction; held aside
+    RELEASED = "released"  # an operator had the held message decided again
 
 
 class Fate(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from swexchange.core.identity import bytes_identity, claim
+from swexchange.core.identity import bytes_identity, claim, identity
 from swexchange.core.model import BusinessKey, Candidate, Decision, Outcome, Parent, Recorded
 
 
@@ -19,7 +19,8 @@ def earlier(fresh: Decision, known: Mapping[str, Recorded]) -> Recorded | None:
         return holder
     if fresh.outcome is not Outcome.REJECTED:  # refused before, passes now: decided anew
         return None
-    return known.get(bytes_identity(fresh.submitter, fresh.digest))
+    by_bytes = (bytes_identity(fresh.submitter, fresh.digest), identity(fresh))  # the latter: held before, held again
+    return next((known[name] for name in by_bytes if name in known), None)
 
 
 def in_conflict(fresh: Decision, known: Mapping[str, Recorded]) -> Recorded | None:

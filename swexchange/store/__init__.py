@@ -6,10 +6,11 @@ The only importer of SQLAlchemy, Alembic and psycopg. Read `tables.py`, then `le
 from contextlib import AbstractContextManager, closing
 
 from swexchange.store.archive import Archive, Filter
+from swexchange.store.attempts import Attempts
 from swexchange.store.migrate import require_current
 from swexchange.store.owed import FullLedger
 
-__all__ = ["Archive", "Filter", "FullLedger", "open_archive", "open_ledger"]
+__all__ = ["Archive", "Attempts", "Filter", "FullLedger", "open_archive", "open_ledger"]
 
 
 def open_ledger(url: str) -> AbstractContextManager[FullLedger]:

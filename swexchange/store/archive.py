@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
 
-from swexchange.core.codes import ACCEPTED
+from swexchange.core.codes import ACCEPTED, HELD
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.store import rows
 from swexchange.store.engine import faults, make_engine, parse_url, where
@@ -87,7 +87,19 @@ class Open:
     last_received: datetime | None
     hour: int  # exchanges of the last hour
     hour_refused: int  # of these, refused
+    held: int  # messages that wait for an operator
     rules: str  # digest of the rules of the last batch, '' = there was none
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMessage:
+    """A message that waits for an operator."""
+
+    exchange_id: str
+    received_at: datetime
+    submitter: str
+    bytes: int
+    cause: str
 
 
 class Archive:
@@ -122,6 +134,14 @@ class Archive:
             row = connection.execute(query.where(exchange.c.exchange_id == exchange_id)).mappings().first()
             return None if row is None else _trail(connection, row)
 
+    def held(self) -> list[HeldMessage]:
+        """Messages that are held and whose bytes were not decided since, oldest first."""
+        names = ("exchange_id", "received_at", "submitter", "detail")
+        query = select(*(exchange.c[name] for name in names), func.length(exchange.c.body).label("bytes"))
+        with self._reading() as connection:
+            found = connection.execute(query.where(*_held).order_by(exchange.c.exchange_id)).all()
+        return [HeldMessage(r[0], rows.moment(r[1]), r[2], r[4], rows.first_detail(r[3])) for r in found]
+
     def open(self, now: datetime) -> Open:
         """What is open. Looks at partial indexes and the last hour only: quick with millions of rows."""
         recent = exchange.c.exchange_id >= _id_at(now - timedelta(hours=1))
@@ -138,10 +158,16 @@ class Archive:
                 last_received=_moment(last),
                 hour=connection.execute(_counted.where(recent)).scalar_one(),
                 rules=connection.execute(_last_rules).scalar_one_or_none() or "",
+                held=connection.execute(_counted.where(*_held)).scalar_one(),
                 hour_refused=connection.execute(_counted.where(recent, NOT_ACCEPTED, _is_refused)).scalar_one(),
             )
 
 
+_later = exchange.alias("later")
+_decided_since = and_(
+    _later.c.digest == exchange.c.digest, _later.c.submitter == exchange.c.submitter, _later.c.code != HELD
+)
+_held = (NOT_ACCEPTED, exchange.c.code == HELD, ~exists(select(_later.c.seq).where(_decided_since)))
 _is_refused = exchange.c.outcome == str(Outcome.REJECTED)
 _waiting = select(func.count(), func.min(exchange.c.received_at)).where(WAITING)
 _due_by_recipient = (

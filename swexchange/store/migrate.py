@@ -84,7 +84,7 @@ def check(url: str) -> list[str]:
     try:
         with faults(where(parsed)), engine.begin() as connection:
             if connection.dialect.name != "sqlite":
-                missing = {"batch", "exchange", "copy", "business_key", "event"} - set(
+                missing = {"batch", "exchange", "copy", "business_key", "event", "attempt"} - set(
                     inspect(connection).get_table_names()
                 )
                 return [f"table {name} is missing" for name in sorted(missing)]

@@ -130,6 +130,12 @@ def decision_of(row: Row, rules_digest: str) -> Decision:
     )
 
 
+def first_detail(detail: str) -> str:
+    """The detail of the first finding, of an exchange's `detail`."""
+    findings = json.loads(detail).get("findings")
+    return Finding(*findings[0]).detail if findings else ""
+
+
 def copy_of(row: Row) -> Copy:
     """A copy from a row that joins `copy` (its body as `receipt`) with its `exchange`."""
     kind = Kind(row["kind"])

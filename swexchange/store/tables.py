@@ -128,3 +128,12 @@ event = Table(
     Column("detail", Text, nullable=False),
 )
 Index("event_exchange", event.c.exchange_id)
+
+attempt = Table(  # no part of the audit log: what a worker decides at this moment, or died over
+    "attempt",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+)
+Index("attempt_digest", attempt.c.digest)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from swexchange.core.conclude import conflict
+from swexchange.core.conclude import conflict, held
 from swexchange.core.decide import decide
 from swexchange.core.identity import bytes_identity, claim, identity
 from swexchange.core.model import BusinessKey, Candidate, Decision, Outcome, Parent, Recorded
@@ -45,6 +45,8 @@ def known(*decisions: Decision) -> Mapping[str, Recorded]:
 
 CONFLICT = conflict(OTHER, recorded(FRESH), RULES)
 
+HELD = held(declared(), RULES, NOW)
+
 EARLIER: dict[str, tuple[Decision, tuple[Decision, ...], Decision | None]] = {
     "nothing is known": (FRESH, (), None),
     "accepted before": (FRESH, (FRESH,), FRESH),
@@ -60,6 +62,10 @@ EARLIER: dict[str, tuple[Decision, tuple[Decision, ...], Decision | None]] = {
     "a stranger's first": (STRANGE, (FRESH,), None),
     "a stranger's second": (STRANGE, (FRESH, STRANGE), STRANGE),
     "another submitter's refusal of the same bytes": (REFUSED, (STRANGE,), None),
+    "held before and again": (HELD, (HELD,), HELD),
+    "held before, decided now": (REFUSED, (HELD,), None),
+    "refused before, would be held now": (HELD, (REFUSED,), REFUSED),
+    "held, then refused": (REFUSED, (HELD, REFUSED), REFUSED),
 }
 
 

@@ -1,4 +1,4 @@
-"""The first version: batches, exchanges, copies, business keys, events."""
+"""The first version: batches, exchanges, copies, business keys, events, attempts."""
 
 from alembic import op
 
@@ -72,7 +72,13 @@ CREATE TABLE event (
     event TEXT NOT NULL,
     detail TEXT NOT NULL
 );
-CREATE INDEX event_exchange ON event (exchange_id)
+CREATE INDEX event_exchange ON event (exchange_id);
+CREATE TABLE attempt (
+    worker TEXT NOT NULL PRIMARY KEY,
+    digest {bytes} NOT NULL,
+    turn BIGINT NOT NULL
+);
+CREATE INDEX attempt_digest ON attempt (digest)
 """
 _SQLITE = {"number": "INTEGER", "serial": "INTEGER", "bytes": "BLOB", "without_rowid": "WITHOUT ROWID"}
 _POSTGRESQL = {"number": "BIGINT", "serial": "BIGSERIAL", "bytes": "BYTEA", "without_rowid": ""}

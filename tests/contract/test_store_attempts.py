@@ -1,0 +1,92 @@
+"""What the store promises of the notes that workers leave: they outlive their worker, each worker has one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import timedelta
+
+import pytest
+
+from swexchange.errors import StoreDown
+from swexchange.store import Attempts, open_archive, open_ledger
+from tests.contract.conftest import Database
+from tests.contract.exchanges import ALICE, NOW, accepted, deliver, rejected
+
+FIRST, SECOND = b"\x01" * 32, b"\x00" * 32
+DYING = """
+import os, signal, sys
+from swexchange.store import Attempts
+Attempts(sys.argv[1], "doomed").begin(bytes.fromhex(sys.argv[2]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def worker(database: Database) -> Iterator[Callable[[str], Attempts]]:
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(closing(Attempts(database.url, name)))
+
+
+def test_a_note_is_seen_by_others_and_not_by_its_own_worker(worker: Callable[[str], Attempts]) -> None:
+    """Only what another worker noted is counted, and only on the same bytes."""
+    one, other = worker("one"), worker("other")
+    assert [one.begin(FIRST), one.begin(FIRST)] == [set(), set()]
+    assert other.begin(SECOND) == set()
+    assert other.begin(FIRST) == {("one", 2)}
+    assert one.begin(FIRST) == {("other", 2)}
+
+
+def test_a_worker_has_one_note(worker: Callable[[str], Attempts]) -> None:
+    """To begin the next message is to be done with the one before; the end leaves nothing."""
+    one, other = worker("one"), worker("other")
+    one.begin(FIRST)
+    one.begin(SECOND)
+    assert not other.begin(FIRST)
+    one.end()
+    assert not other.begin(SECOND)
+
+
+def test_forgetting_removes_everybodys_notes_on_these_bytes_alone(worker: Callable[[str], Attempts]) -> None:
+    """What was decided in the end is charged with nothing any more."""
+    one, two, other = worker("one"), worker("two"), worker("other")
+    one.begin(FIRST)
+    two.begin(SECOND)
+    other.forget(FIRST)
+    assert not other.begin(FIRST)
+    assert other.begin(SECOND) == {("two", 1)}
+
+
+def test_a_note_outlives_a_killed_process(worker: Callable[[str], Attempts], database: Database) -> None:
+    """A process that is killed right after it noted something has noted it."""
+    done = subprocess.run([sys.executable, "-c", DYING, database.url, FIRST.hex()], env=dict(os.environ), check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert worker("next").begin(FIRST) == {("doomed", 1)}
+
+
+def test_a_database_without_the_table_is_storedown(worker: Callable[[str], Attempts], database: Database) -> None:
+    """Trouble of the database is never the message's."""
+    with closing(database.connect()) as link:
+        link.execute("DROP TABLE attempt")
+        link.commit()
+    for call in (lambda: worker("one").begin(FIRST), worker("one").end, lambda: worker("one").forget(FIRST)):
+        with pytest.raises(StoreDown):
+            call()
+
+
+def test_a_held_message_is_listed_until_its_bytes_are_decided(database: Database) -> None:
+    """Oldest first, with its cause; a decision on the same bytes of the same submitter ends it."""
+    held = [rejected(body, code="4301", at=NOW + timedelta(seconds=n)) for n, body in enumerate((b"<b/>", b"<a/>"))]
+    with open_ledger(database.url) as ledger, open_archive(database.url) as archive:
+        deliver(ledger, *held, accepted(), rejected(b"<c/>"))
+        found = archive.held()
+        assert [h.exchange_id for h in found] == [d.exchange_id for d in held]
+        assert (found[0].submitter, found[0].bytes, found[0].cause) == (ALICE, 4, "'2' is not allowed here")
+        assert archive.open(NOW).held == 2
+        deliver(ledger, rejected(b"<b/>", at=NOW + timedelta(minutes=1)))
+        assert [h.exchange_id for h in archive.held()] == [held[1].exchange_id]
+        assert archive.open(NOW).held == 1

@@ -1,0 +1,127 @@
+"""Who is charged with the death of a worker: the message it had in hand alone, and no neighbour."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from swexchange.core.model import Decision, Delivery
+from swexchange.core.rulebook import Rulebook
+from swexchange.decider import decide_each
+from swexchange.quarantine import ANOTHER_DECIDES, DEATHS, Quarantine
+from tests.world import NOW, declared, rulebook
+
+RULES = rulebook()
+FIRST, KILLER, LAST = (replace(declared(f"MSG-{n}"), tag=n, redelivered=True) for n in (1, 2, 3))
+FIRST_DIGEST = hashlib.sha256(FIRST.body).digest()
+
+
+class Killed(BaseException):
+    """The worker is no more."""
+
+
+class Notes:
+    """The notes of all workers, in memory; counts what was written."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, tuple[bytes, int]] = {}
+        self.writes = 0
+
+    def worker(self, name: str) -> NotesOfOne:
+        return NotesOfOne(self, name)
+
+
+class NotesOfOne:
+    def __init__(self, notes: Notes, name: str) -> None:
+        self.notes, self.name = notes, name
+
+    def begin(self, digest: bytes) -> set[tuple[str, int]]:
+        self.notes.writes += 1
+        self.notes.of[self.name] = (digest, self.notes.writes)
+        return {(n, turn) for n, (noted, turn) in self.notes.of.items() if n != self.name and noted == digest}
+
+    def end(self) -> None:
+        self.notes.of.pop(self.name, None)
+
+    def forget(self, digest: bytes) -> None:
+        self.notes.of = {name: note for name, note in self.notes.of.items() if note[0] != digest}
+
+
+def deadly(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
+    if any(d.body == KILLER.body for d in deliveries):
+        raise Killed
+    return decide_each(deliveries, rules, now)
+
+
+def batch_of(worker: str, notes: Notes, deliveries: Sequence[Delivery], **more: object) -> list[Decision]:
+    decide = Quarantine(deadly, notes.worker(worker), **{"sleep": lambda _: None} | more)  # type: ignore[arg-type]
+    return decide(deliveries, RULES, NOW)
+
+
+def test_the_one_over_which_workers_die_is_held_and_its_neighbours_are_decided() -> None:
+    """After two deaths that are its own alone; the decisions stand in the order of the deliveries."""
+    notes, batch = Notes(), (FIRST, KILLER, LAST)
+    for death in range(DEATHS):
+        with pytest.raises(Killed):
+            batch_of(f"worker {death}", notes, batch)
+    decisions = batch_of("survivor", notes, batch)
+    assert [d.code for d in decisions] == ["0000", "4301", "0000"]
+    assert [d.body for d in decisions] == [d.body for d in batch]
+    assert decisions[1].findings[0].detail == "2 workers died while deciding it"
+
+
+def test_held_bytes_that_come_again_are_held_at_once() -> None:
+    """What is known to kill kills no second pair of workers."""
+    notes = Notes()
+    for death in range(DEATHS):
+        with pytest.raises(Killed):
+            batch_of(f"worker {death}", notes, (KILLER,))
+    for later in range(2):
+        (decision,) = batch_of(f"survivor {later}", notes, (KILLER,))
+        assert decision.code == "4301"
+
+
+def test_a_worker_that_is_killed_by_chance_charges_nobody_for_long() -> None:
+    """A note left on an innocent message is gone as soon as it is decided: deaths do not add up over days."""
+    notes = Notes()
+    for day in range(5):
+        notes.worker(f"killed on day {day}").begin(FIRST_DIGEST)
+        (decision,) = batch_of("next", notes, (FIRST,))
+        assert decision.code == "0000"
+        assert not notes.of
+
+
+@pytest.mark.parametrize("what", ["are done", "have the same bytes once more"])
+def test_workers_that_live_are_waited_for_and_count_as_no_death(what: str) -> None:
+    """Several workers with the same bytes at one moment: the last gives the others time to be done."""
+    notes = Notes()
+    others = [notes.worker(f"other {n}") for n in range(DEATHS)]
+    for other in others:
+        other.begin(FIRST_DIGEST)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        assert "second" not in notes.of  # else the others, waiting too, would take it for dead
+        for other in others:
+            other.end() if what == "are done" else other.begin(FIRST_DIGEST)
+
+    (decision,) = batch_of("second", notes, (FIRST,), sleep=sleep)
+    assert decision.code == "0000"
+    assert waited == [ANOTHER_DECIDES]
+
+
+def test_what_was_never_delivered_before_costs_no_note() -> None:
+    """The ordinary batch is decided at once and together; in a mixed one only the redelivered are noted."""
+    notes = Notes()
+    fresh = [replace(d, redelivered=False) for d in (FIRST, LAST)]
+    assert [d.code for d in batch_of("worker", notes, fresh)] == ["0000", "0000"]
+    assert notes.writes == 0
+    mixed = (fresh[0], replace(declared("MSG-9"), tag=9, redelivered=True), fresh[1])
+    assert [d.message_id for d in batch_of("worker", notes, mixed)] == ["MSG-1", "MSG-9", "MSG-3"]
+    assert notes.writes == 1
+    assert not notes.of
