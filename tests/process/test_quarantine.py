@@ -16,16 +16,16 @@ from tests.world import receipt_code
 DEADLY = """
 import os
 import signal
-from swexchange import pipeline
+from swexchange import decider
 
-decide = pipeline.decide
+in_stages = decider.in_stages
 
 def deadly(delivery, rules, now):
     if b"<CopMsgId>KILLER-" in delivery.body:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return decide(delivery, rules, now)
+    return in_stages(delivery, rules, now)
 
-pipeline.decide = deadly
+decider.in_stages = deadly
 """
 DEATHS = 3  # the first is nobody's: its message was one of a batch
 
