@@ -24,7 +24,7 @@ from swexchange.core.model import Copy, Fate, Kind
 from swexchange.core.parse import parse
 from swexchange.core.signature import XML_DECLARATION, canonical
 from swexchange.core.signature import sign as sign_document
-from swexchange.settings import DEFAULTS, variable
+from swexchange.settings import DEFAULTS, Settings, variable
 from tests import rabbit, world
 from tests.test_docs import BLOCK, NAMED_BLOCK, ROOT, page
 
@@ -35,7 +35,8 @@ _INSERTED = re.compile(r"^Under `([a-z]+:)` [^`]*?:\n\n```yaml\n(.*?)^```", re.D
 
 def named_block(text: str, name: str) -> str:
     """The block that a page puts under the name of a file."""
-    return dict(NAMED_BLOCK.findall(text))[name]
+    blocks: dict[str, str] = dict(NAMED_BLOCK.findall(text))
+    return blocks[name]
 
 
 # -- docs/how-to/add-a-schema-family.md
@@ -195,8 +196,8 @@ def test_the_units_know_how_the_daemon_behaves(name: str) -> None:
     """Ready, alive and stopped as the code says it; a wrong setting ends it for good."""
     found = {key: values[-1] for key, values in unit(name).items()}
     assert (found["Type"], found["RestartPreventExitStatus"], found["Restart"]) == ("notify", "2", "always")
-    assert int(found["TimeoutStopSec"]) > 2 * DEFAULTS["confirm_seconds"]
-    assert int(found["WatchdogSec"]) > 4 * DEFAULTS["confirm_seconds"]
+    assert int(found["TimeoutStopSec"]) > 2 * Settings().confirm_seconds
+    assert int(found["WatchdogSec"]) > 4 * Settings().confirm_seconds
 
 
 def test_both_units_differ_only_where_they_must() -> None:

@@ -40,7 +40,7 @@ def run_all(jobs: Sequence[Job], seed: int, lanes: int) -> list[Row]:
 
 
 def _lane(waiting: SimpleQueue[tuple[int, Job]], seed: int, clustered: bool) -> list[tuple[int, Row]]:
-    rows = []
+    rows: list[tuple[int, Row]] = []
     with lab(clustered=clustered) as servers:
         while True:
             try:

@@ -235,8 +235,8 @@ def _judge_copies(case: _Case, verdict: Verdict) -> None:
         verdict.broken.append(f"I7: {len(due)} copies are still due")
     outcomes = {row.exchange_id: row for row in case.evidence.exchanges}
     for exchange_id, event, _detail in case.evidence.events:
-        row = outcomes.get(exchange_id)
-        if row is None or event == "quarantined" or (event == "matched" and row.parent_message_id is None):
+        found = outcomes.get(exchange_id)
+        if found is None or event == "quarantined" or (event == "matched" and found.parent_message_id is None):
             verdict.broken.append(f"I7: event {event} of exchange {exchange_id} does not fit")
     if case.evidence.left_in_intake:
         verdict.broken.append(f"I8: {case.evidence.left_in_intake} messages were never taken")

@@ -120,7 +120,7 @@ class Database:
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as link:
                 return link.execute(query).fetchall()
         with psycopg.connect(self._url, connect_timeout=10) as link:
-            return link.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+            return link.execute(query).fetchall()
 
 
 def _plain(row: Sequence[Any]) -> Iterator[Any]:

@@ -53,7 +53,7 @@ def prove(body: bytes, keys: Mapping[str, bytes]) -> Receipt:
 def _verify(root: etree._Element, keys: Mapping[str, bytes]) -> None:
     signatures = root.findall(f"{DS}Signature")
     if root.tag != f"{DXP}DxpRep" or len(signatures) != 1:
-        raise NotProvedError(f"{root.tag} with {len(signatures)} signatures")
+        raise NotProvedError(f"{root.tag!r} with {len(signatures)} signatures")
     signed_info = signatures[0].find(f"{DS}SignedInfo")
     wanted = signatures[0].findtext(f"{DS}SignedInfo/{DS}Reference/{DS}DigestValue")
     if signed_info is None or wanted is None:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ from tests.world import CUSTOMS, ENTERPRISE
 KEYS = {world.registered(world.PLATFORM).id: world.registered(world.PLATFORM).public}
 
 
-def _decided(message_id: str, **changes: object) -> Decision:
-    return decide(world.declared(message_id, **changes), world.rulebook(), world.NOW)  # type: ignore[arg-type]
+def _decided(message_id: str, **changes: Any) -> Decision:
+    return decide(world.declared(message_id, **changes), world.rulebook(), world.NOW)
 
 
 def _refused() -> Decision:
@@ -146,7 +147,7 @@ def _other_receipt_again(evidence: Evidence) -> None:
 BROKEN: dict[str, tuple[Callable[[Evidence], None], str, tuple[int, int]]] = {
     "a copy lost": (lambda e: _without(e, "inbox"), "I3", (1, 0)),
     "a receipt lost": (lambda e: _without(e, "receipts"), "I4", (1, 0)),
-    "not recorded": (lambda e: e.exchanges.pop(0), "I1", (1, 1)),  # type: ignore[attr-defined, dict-item, return-value]
+    "not recorded": (lambda e: e.exchanges.pop(0), "I1", (1, 1)),  # type: ignore[attr-defined]
     "a copy nobody sent": (_never_sent, "I3", (0, 1)),
     "a record nobody sent": (_recorded_but_never_sent, "I2", (0, 1)),
     "a copy of a refused one": (_copy_of_refused, "I3", (0, 1)),

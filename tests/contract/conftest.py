@@ -32,7 +32,7 @@ class Database:
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query finds, past the store."""
         with closing(self.connect()) as link:
-            found = link.execute(query).fetchall()
+            found: list[tuple[Any, ...]] = link.execute(query).fetchall()
             link.commit()
             return found
 

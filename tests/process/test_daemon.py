@@ -6,6 +6,7 @@ import json
 import signal
 import sqlite3
 import time
+from typing import Any
 
 from swexchange.broker.topology import inbox, receipts
 from swexchange.store import Filter, open_archive
@@ -91,7 +92,7 @@ def test_a_missing_queue_delays_a_copy_and_loses_nothing(home: House) -> None:
 
 def test_a_wrong_start_is_one_clear_line(home: House) -> None:
     """No database, no broker, wrong rules: what, where, what to do; documented exit codes; never a traceback."""
-    cases = (
+    cases: tuple[tuple[dict[str, Any], str, int], ...] = (
         ({"SWX_DATABASE_URL": f"sqlite:///{home.folder}/new.db"}, "swexchange db upgrade", 2),
         ({"SWX_DATABASE_URL": "mysql://x/y"}, "sqlite:///path or postgresql://", 2),
         ({"SWX_ROUTES": str(home.folder / "none.yaml")}, "none.yaml", 2),

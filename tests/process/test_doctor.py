@@ -25,9 +25,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture
-def deep() -> dict[str, str]:
-    """The environment that lets commands look into the broker."""
-    return {"SWX_MANAGEMENT_URL": rabbit.shared().management_url}
+def deep() -> str:
+    """The URL that lets commands look into the broker."""
+    return rabbit.shared().management_url
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def lossy(built: House) -> Iterator[None]:
     rabbit.shared().manage("DELETE", "policies", vhost, "drop")
 
 
-def _graded(home: House, code: int, **more: str) -> dict[str, list[str]]:
+def _graded(home: House, code: int, management_url: str = "") -> dict[str, list[str]]:
     """What doctor says, by danger; what depends on this machine's disks is left out."""
-    done = home.cli("doctor", "--json", **more)
+    done = home.cli("doctor", "--json", SWX_MANAGEMENT_URL=management_url)
     found: dict[str, list[str]] = {}
     for check in json.loads(done.stdout):
         if "tmpfs" not in check["said"]:
@@ -51,9 +51,9 @@ def _graded(home: House, code: int, **more: str) -> dict[str, list[str]]:
     return found
 
 
-def test_all_is_well(built: House, deep: dict[str, str]) -> None:
+def test_all_is_well(built: House, deep: str) -> None:
     """Each part is looked at; this one node is a risk that is named, not a failure."""
-    found = _graded(built, 0, **deep)
+    found = _graded(built, 0, deep)
     assert set(found) == {"ok", "risk"}
     names = {line.partition(":")[0] for line in found["ok"]}
     assert names >= {"rules", "keys", "disk", "database", "broker", "topology", "consumers", "clock", "permissions"}
@@ -66,23 +66,23 @@ def test_what_is_not_looked_at_is_said(built: House) -> None:
 
 
 @pytest.mark.usefixtures("lossy")
-def test_a_policy_that_drops_is_told_with_reason_and_advice(built: House, deep: dict[str, str]) -> None:
+def test_a_policy_that_drops_is_told_with_reason_and_advice(built: House, deep: str) -> None:
     """LOSES, what, why and what to do, in text; exit code 1 here and from `topology check`."""
-    done = built.cli("doctor", **deep)
+    done = built.cli("doctor", SWX_MANAGEMENT_URL=deep)
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOSES") and "tmpfs" not in line]
     assert f"{INBOX}: max-length without reject-publish drops the oldest messages" in line
     below = done.stdout.partition(line)[2].splitlines()
     assert "A full queue loses" in below[1]
     assert "Set overflow=reject-publish" in below[2]
-    assert built.cli("topology", "check", **deep).returncode == 1
+    assert built.cli("topology", "check", SWX_MANAGEMENT_URL=deep).returncode == 1
 
 
 @pytest.mark.usefixtures("lossy")
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")])
-def test_run_refuses_what_would_lose_messages(built: House, deep: dict[str, str], workers: tuple[str, ...]) -> None:
+def test_run_refuses_what_would_lose_messages(built: House, deep: str, workers: tuple[str, ...]) -> None:
     """Exit code 2 before anything is taken, one line with what and how to go on."""
-    done = built.cli("run", *workers, **deep)
+    done = built.cli("run", *workers, SWX_MANAGEMENT_URL=deep)
     assert done.returncode == 2
     assert f"RabbitMQ would lose messages: {INBOX}: max-length" in done.stderr
     assert "--no-check" in done.stderr
@@ -91,9 +91,9 @@ def test_run_refuses_what_would_lose_messages(built: House, deep: dict[str, str]
 
 
 @pytest.mark.usefixtures("lossy")
-def test_run_starts_all_the_same_when_told_to(built: House, deep: dict[str, str]) -> None:
+def test_run_starts_all_the_same_when_told_to(built: House, deep: str) -> None:
     """The admin's word is the last one."""
-    assert built.daemon("--no-check", **deep).stop() == 0
+    assert built.daemon("--no-check", SWX_MANAGEMENT_URL=deep).stop() == 0
 
 
 def test_run_starts_while_the_broker_cannot_be_asked(built: House) -> None:
@@ -103,14 +103,14 @@ def test_run_starts_while_the_broker_cannot_be_asked(built: House) -> None:
     assert daemon.stop() == 0
 
 
-def test_workers_that_are_replaced_are_not_refused(built: House, deep: dict[str, str]) -> None:
+def test_workers_that_are_replaced_are_not_refused(built: House, deep: str) -> None:
     """What goes wrong in the broker while the daemon runs must not keep it from mending itself."""
-    daemon = built.daemon("--workers", "2", **deep)
+    daemon = built.daemon("--workers", "2", SWX_MANAGEMENT_URL=deep)
     daemon.wait_for("started", 2)
     vhost = built.url.rpartition("/")[2]
     rabbit.shared().manage("PUT", "policies", vhost, "ttl", pattern=INBOX, definition={"message-ttl": 10**6})
     try:
-        assert built.cli("run", **deep).returncode == 2
+        assert built.cli("run", SWX_MANAGEMENT_URL=deep).returncode == 2
         worker = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()[0]
         os.kill(int(worker), signal.SIGKILL)
         daemon.wait_for("started", 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from swexchange.broker.topology import inbox, receipts
+from swexchange.core.parse import parse
 from tests import world
 from tests.process.house import CUSTOMS, INTEGRATOR, SHIPPER, House, house
 
@@ -63,7 +64,7 @@ def test_a_corrected_message_may_keep_its_id(running: House) -> None:
     running.send([running.signed(world.dxp_msg(wrong, "FIX-1", sender=INTEGRATOR))])
     (refused,) = running.collect(receipts(INTEGRATOR), 1)
     assert world.receipt_code(refused.body) == "0002"
-    note = world.texts(world.parse(refused.body, world.LIMIT).root, "Note")[0]
+    note = world.texts(parse(refused.body, world.LIMIT).root, "Note")[0]
     assert "path=/DecMessage/DecHead" in note
     assert "retry=fix" in note
     running.send([running.declaration("FIX-1")])
@@ -77,7 +78,7 @@ def test_one_unknown_receiver_does_not_stop_the_others(running: House) -> None:
     named = world.dxp_msg(document, "MANY-1", sender=INTEGRATOR, receivers=(CUSTOMS, "DXPNOBODY0000001"))
     running.send([running.signed(named)])
     (receipt,) = running.collect(receipts(INTEGRATOR), 1)
-    root = world.parse(receipt.body, world.LIMIT).root
+    root = parse(receipt.body, world.LIMIT).root
     assert world.texts(root, "RecId") == [CUSTOMS, "DXPNOBODY0000001"]
     assert world.texts(root, "Code") == ["0000", "2001"]
     assert len(running.collect(inbox(CUSTOMS), 1)) == 1
@@ -96,7 +97,7 @@ def test_an_answer_goes_to_who_asked_even_when_it_comes_first(running: House) ->
     running.send([running.declaration("ASK-1")])
     (answer,) = running.collect(inbox(INTEGRATOR), 1)
     assert (answer.correlation_id, answer.type) == ("ASK-1", "DecImportResponse")
-    assert world.parse(answer.body, world.LIMIT).root.findtext(f".//{{{world.DXP}}}CopMsgId") == "ANS-1"
+    assert parse(answer.body, world.LIMIT).root.findtext(f".//{{{world.DXP}}}CopMsgId") == "ANS-1"
 
     later = world.dxp_msg(world.dec_result("I-ASK-1", "P"), "ANS-2", sender=CUSTOMS, receivers=(world.PLATFORM,))
     running.send([running.signed(later, CUSTOMS)], CUSTOMS)
@@ -110,7 +111,7 @@ def test_who_cannot_prove_who_it_is_learns_a_code_alone(running: House) -> None:
     """Another's message through one's own outbox: a code, no detail, and no copy."""
     running.send([running.declaration("STOLEN-1")], SHIPPER)
     (receipt,) = running.collect(receipts(SHIPPER), 1)
-    root = world.parse(receipt.body, world.LIMIT).root
+    root = parse(receipt.body, world.LIMIT).root
     assert world.texts(root, "ResponseCode") == ["4105"]
     assert INTEGRATOR not in world.texts(root, "ResponseInfo")[0]
     assert running.inbox(CUSTOMS) == []

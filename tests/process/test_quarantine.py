@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ DEATHS = 3  # the first is nobody's: its message was one of a batch
 
 
 @pytest.fixture
-def deadly(tmp_path: Path) -> dict[str, str]:
+def deadly(tmp_path: Path) -> dict[str, Any]:
     """The environment in which certain messages kill the process that decides them."""
     folder = tmp_path / "deadly"
     folder.mkdir()
@@ -44,7 +45,7 @@ def _held(home: House) -> list[dict[str, str]]:
     return found
 
 
-def test_a_killer_is_held_and_its_neighbours_go_on(home: House, deadly: dict[str, str]) -> None:
+def test_a_killer_is_held_and_its_neighbours_go_on(home: House, deadly: dict[str, Any]) -> None:
     """Three workers die; the fourth delivers every innocent message, once, and tells the sender of the killer."""
     innocent = {f"GOOD-{n:02d}": home.declaration(f"GOOD-{n:02d}") for n in range(40)}
     killer = home.declaration("KILLER-1")
@@ -68,7 +69,7 @@ def test_a_killer_is_held_and_its_neighbours_go_on(home: House, deadly: dict[str
 
 
 def test_a_killer_again_kills_one_worker_at_most_and_is_answered_from_the_record(
-    home: House, deadly: dict[str, str]
+    home: House, deadly: dict[str, Any]
 ) -> None:
     """The same bytes a second time: the stored receipt again. Two workers of one daemon restart by themselves."""
     killer = home.declaration("KILLER-2")
@@ -88,7 +89,7 @@ def test_a_killer_again_kills_one_worker_at_most_and_is_answered_from_the_record
     assert daemon.stop() == 0
 
 
-def test_a_held_message_is_released_by_todays_rules(home: House, deadly: dict[str, str]) -> None:
+def test_a_held_message_is_released_by_todays_rules(home: House, deadly: dict[str, Any]) -> None:
     """Refused as long as it kills; previewed; then decided, delivered, receipted, and written down with its reason."""
     killer = home.declaration("KILLER-3")
     home.send([killer])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -40,7 +40,7 @@ def test_together_is_as_one_by_one() -> None:
     assert FreshThreads(decide_each)(batch, RULES, NOW) == alone
 
 
-def _with_check(check: Callable[..., Iterable[Finding]]) -> Rulebook:
+def _with_check(check: Callable[..., tuple[Finding, ...]]) -> Rulebook:
     types = {
         root: replace(kind, editions=tuple(replace(e, check=check) for e in kind.editions))
         for root, kind in RULES.types.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ VALIDITY = {
 
 
 @pytest.mark.parametrize(("changes", "said"), VALIDITY.values(), ids=VALIDITY)
-def test_validity_has_exact_edges(changes: dict[str, object], said: str) -> None:
+def test_validity_has_exact_edges(changes: dict[str, Any], said: str) -> None:
     """From the first moment on, up to the last one excluded; revocation counts before everything else."""
     trouble = registered(ENTERPRISE, **changes).trouble(NOW)
     assert said in trouble
@@ -57,7 +58,7 @@ def test_validity_has_exact_edges(changes: dict[str, object], said: str) -> None
 
 
 @pytest.mark.parametrize(("changes", "said"), VALIDITY.values(), ids=VALIDITY)
-def test_messages_are_judged_by_the_time_they_are_received(changes: dict[str, object], said: str) -> None:
+def test_messages_are_judged_by_the_time_they_are_received(changes: dict[str, Any], said: str) -> None:
     """A key that is not in force now is 1002, whatever time the message names, and its owner is not believed."""
     rules = rulebook(keys=keys_of(registered(ENTERPRISE, **changes)))
     decision = decide(declared(created="2021-01-01T00:00:00+08:00"), rules, NOW)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from swexchange import decider, observe
+from swexchange.core.decide import Staged, in_stages
 from swexchange.core.model import Delivery
-from swexchange.decider import FreshThreads
+from swexchange.decider import FreshThreads, decide_each
 from swexchange.observe import Metrics, Observer
 from tests import world
 
@@ -20,19 +19,18 @@ SECRET = "3100-secret-of-a-declaration"
 
 def test_the_log_says_where_and_quotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames with file and line, under the exchange's id; the error's text may quote the message and stays out."""
-    in_stages = decider.in_stages
 
-    def broken(delivery: Delivery, *rest: Any) -> Iterator[None]:
+    def broken(delivery: Delivery, *rest: Any) -> Staged[Any]:
         if SECRET.encode() in delivery.body:
             raise ValueError(f"cannot read {SECRET}")
         return (yield from in_stages(delivery, *rest))
 
-    monkeypatch.setattr(decider, "in_stages", broken)
-    monkeypatch.setattr(observe.sdnotify, "SystemdNotifier", object)  # its socket would be left to the collector
+    monkeypatch.setattr("swexchange.decider.in_stages", broken)
+    monkeypatch.setattr("sdnotify.SystemdNotifier", object)  # its socket would be left to the collector
     good, bad = (Delivery(n, "A", body) for n, body in enumerate((b"<a/>", SECRET.encode())))
     with capture_logs() as events:
         observer = Observer(Metrics())
-        run = FreshThreads(partial(decider.decide_each, on_bug=observer.bug))
+        run = FreshThreads(partial(decide_each, on_bug=observer.bug))
         decisions = run([good, bad, good], world.rulebook(), world.NOW)
     assert [d.code for d in decisions] == [decisions[0].code, decisions[1].code, decisions[0].code]
     (event,) = events

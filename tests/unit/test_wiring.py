@@ -11,6 +11,7 @@ import pytest
 from swexchange.cli import wiring
 from swexchange.core.rulebook import Rulebook
 from swexchange.explain import Explainer
+from swexchange.rules.load import load
 from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings
 from tests import own_rules, world
@@ -38,7 +39,6 @@ def _settings(folder: Path, expected_code: str) -> Settings:
 def test_an_edit_while_loading_is_not_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file changes between loading and testing, to one whose test fails: that one's turn is the next reload."""
     settings = _settings(tmp_path, "4202")
-    load = wiring.load
 
     def edited_meanwhile(*arguments: Any) -> Rulebook:
         rules = load(*arguments)
@@ -48,7 +48,7 @@ def test_an_edit_while_loading_is_not_tested(tmp_path: Path, monkeypatch: pytest
     with closing(Explainer()) as explainer:
         wiring.tested_rules(settings, explainer)
         with monkeypatch.context() as patch:
-            patch.setattr(wiring, "load", edited_meanwhile)
+            patch.setattr("swexchange.cli.wiring.load", edited_meanwhile)
             wiring.tested_rules(settings, explainer)
         with pytest.raises(RulesInvalid, match="expected 9999"):
             wiring.tested_rules(settings, explainer)
