@@ -16,6 +16,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from swexchange.broker.server import Server, explain, require_release
 from swexchange.broker.topology import Topology, queue_arguments
 from swexchange.errors import ConfigFault
+from swexchange.health.broker import Needs
 from swexchange.health.problem import Problem
 
 
@@ -53,7 +54,7 @@ def _declare(server: Server, name: str, declare: Callable[[str], object]) -> Non
         ) from error
 
 
-def check(server: Server, topology: Topology) -> list[Problem]:
+def check(server: Server, topology: Needs) -> list[Problem]:
     """What is missing; changes nothing. Raises BrokerLost when the server cannot be asked."""
     with _connected(server) as connection:
         exchanges = (

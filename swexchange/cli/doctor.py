@@ -18,7 +18,7 @@ from swexchange.cli.topology import wanted
 from swexchange.cli.wiring import load_rules, server
 from swexchange.errors import Fault
 from swexchange.explain import Explainer
-from swexchange.health.broker import Broker, judge_nodes, judge_permissions, judge_takers, judge_topology
+from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
 from swexchange.health.machine import judge_clock, judge_keys
 from swexchange.health.problem import Danger, Problem
@@ -138,7 +138,7 @@ def _look_into(broker: Server, management_url: str) -> Broker | None:
     return management.look(Management(management_url), broker.parameters().virtual_host) if management_url else None
 
 
-def _one_broker(broker: Server, found: Broker | None, needs: Topology) -> Iterator[Check]:
+def _one_broker(broker: Server, found: Broker | None, needs: Needs) -> Iterator[Check]:
     """What holds for any broker that messages go through: what must exist there does, and keeps them."""
     yield Check("broker", f"RabbitMQ {admin.server_version(broker)} at {broker.where}")
     if not found:
