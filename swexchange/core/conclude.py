@@ -30,6 +30,8 @@ class Case:
     keys: tuple[BusinessKey, ...] = ()
     answers: tuple[BusinessKey, ...] = ()
     askers: tuple[str, ...] = ()
+    lane: str = ""
+    is_receipt: bool = False  # another platform's DxpRep
     facts: Facts = field(default_factory=dict)
 
 
@@ -59,6 +61,7 @@ def _decision(
         keys=case.keys,
         answers=case.answers,
         askers=case.askers,
+        lane=case.lane,
     )
 
 
@@ -72,13 +75,13 @@ def accepted(case: Case, routing: Routing, rules: Rulebook) -> Decision:
     """The decision that a message goes where its routing says; waiting where that is whoever asked."""
     decision = _decision(case, rules, routing=routing)
     copies = tuple(_message_copy(decision, to, decision.message_id) for to in routing.to)
-    return replace(decision, copies=copies + _receipt(decision, rules))
+    return replace(decision, copies=copies + _receipt_of(case, decision, rules))
 
 
 def refused(case: Case, findings: tuple[Finding, ...], rules: Rulebook) -> Decision:
     """The decision that a message goes nowhere, for these findings."""
     decision = _decision(case, rules, findings)
-    return replace(decision, copies=_receipt(decision, rules))
+    return replace(decision, copies=_receipt_of(case, decision, rules))
 
 
 def conflict(decision: Decision, holder: Recorded, rules: Rulebook) -> Decision:
@@ -86,7 +89,7 @@ def conflict(decision: Decision, holder: Recorded, rules: Rulebook) -> Decision:
     detail = f"{decision.message_id} is exchange {holder.exchange_id}, sha256 {holder.digest.hex()}"
     finding = Finding(codes.CONFLICT, detail)
     rejected = replace(decision, outcome=Outcome.REJECTED, findings=(finding,), results=(), route="", copies=())
-    return replace(rejected, copies=_receipt(rejected, rules))
+    return replace(rejected, copies=_receipt(rejected, rules) if decision.receipt else ())
 
 
 def held(delivery: Delivery, rules: Rulebook, now: datetime, detail: str = "") -> Decision:
@@ -104,6 +107,11 @@ def answering(decision: Decision, parent: Parent) -> Decision:
 def _message_copy(decision: Decision, to: str, correlation_id: str) -> Copy:
     name = copy_id(decision.sender, decision.message_id, decision.digest, Kind.MESSAGE, to)
     return Copy(name, Kind.MESSAGE, to, decision.type, correlation_id, decision.exchange_id, decision.body)
+
+
+def _receipt_of(case: Case, decision: Decision, rules: Rulebook) -> tuple[Copy, ...]:
+    """A receipt is never receipted: two platforms would answer each other without end."""
+    return () if case.is_receipt else _receipt(decision, rules)
 
 
 def _receipt(decision: Decision, rules: Rulebook) -> tuple[Copy, ...]:

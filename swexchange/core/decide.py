@@ -17,7 +17,8 @@ from lxml import etree
 from swexchange.core import codes, conclude, envelope, signature
 from swexchange.core.canonical import local_time
 from swexchange.core.conclude import Case
-from swexchange.core.envelope import ENVELOPES, Envelope
+from swexchange.core.envelope import DXP_REP, ENVELOPES, Envelope
+from swexchange.core.lanes import lane
 from swexchange.core.model import BusinessKey, Decision, Delivery, Finding
 from swexchange.core.parse import Document, parse, refuse
 from swexchange.core.routing import Facts, Routing, route
@@ -60,6 +61,7 @@ def in_stages(delivery: Delivery, rules: Rulebook, now: datetime) -> Staged[tupl
 
 def _judge(case: Case, rules: Rulebook) -> Staged[Routing]:
     document = parse(case.delivery.body, rules.limits.message_bytes)
+    case.is_receipt = document.name == DXP_REP
     yield
     participant = _authenticate(case, document, rules)
     yield
@@ -183,6 +185,8 @@ def _learn_facts(
     case.keys = tuple(dict.fromkeys((*letter.keys, *_short(own))))[:MAX_KEYS]
     answered = (BusinessKey(place.name, value) for place in kind.answers for value in place.values(root)[:MAX_KEYS])
     case.answers = tuple(_short(answered))
+    value = next(iter(found.get(kind.order, ())), "")
+    case.lane = lane(participant.id, kind.order, value[:MAX_KEY_LENGTH])
     facts = {name: frozenset(values) for name, values in found.items()}
     # What a sender writes beside the document never stands for what the document says.
     for key in (key for key in letter.keys if key.name not in facts):

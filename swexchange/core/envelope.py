@@ -22,6 +22,7 @@ from swexchange.core.rulebook import BarePlaces, Participant
 
 DXP_MSG = f"{{{DXP}}}DxpMsg"
 DXP_MSG_SV = f"{{{DXP}}}DxpMsgSv"
+DXP_REP = f"{{{DXP}}}DxpRep"
 ENVELOPES = frozenset({DXP_MSG, DXP_MSG_SV})
 _ADD_INFO = f"{{{DXP}}}AddInfo"
 _KEY = f"{{{DXP}}}BizKey/{{{DXP}}}Key"

@@ -130,6 +130,7 @@ class Decision:
     keys: tuple[BusinessKey, ...] = ()
     answers: tuple[BusinessKey, ...] = ()  # keys of the message it answers; empty = it answers none
     askers: tuple[str, ...] = ()  # participants whom an answer names as its receivers; empty = whoever asked
+    lane: str = ""  # what it must not overtake on the way upstream (core.lanes); '' = nothing
     copies: tuple[Copy, ...] = ()
 
     @property
@@ -182,6 +183,7 @@ class Entry:
     identity: str
     decision: Decision
     parent: Parent | None = None
+    remote: frozenset[str] = frozenset()  # recipients behind an upstream: their copies wait for the forwarder
 
 
 class Event(StrEnum):
@@ -194,6 +196,7 @@ class Event(StrEnum):
     RESENT = "resent"  # the forwarder sent a copy again
     MATCHED = "matched"  # a waiting answer found its parent
     RELEASED = "released"  # an operator had the held message decided again
+    DROPPED = "dropped"  # an operator gave up a copy; the detail says who and why
 
 
 class Fate(StrEnum):

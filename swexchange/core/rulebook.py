@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from lxml import etree
 
 from swexchange.core.keys import Key, SigningKey
+from swexchange.core.lanes import Weights
 from swexchange.core.model import Finding
 
 RECEIVERS = "receivers"  # a route's destination: every receiver that the envelope names
@@ -34,6 +35,25 @@ class Participant:
     sends: frozenset[str] = ANYTHING  # message types
     to: frozenset[str] = ANYTHING  # receivers it may name
     node: str = ""  # its node id where it speaks for others (DxpMsgSv)
+    upstream: str = ""  # the upstream behind which it is; '' = it reads from our own broker
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteQueue:
+    """A queue on an upstream's broker that is ours to read."""
+
+    name: str
+    sender: str  # the participant whose messages it brings
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Another broker, on which this platform is a participant."""
+
+    name: str
+    exchange: str  # where this platform publishes there
+    queues: tuple[RemoteQueue, ...] = ()
+    weights: Weights = field(default_factory=Weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,7 @@ class MessageType:
     keys: tuple[Place, ...] = ()  # business keys: recorded, searchable, usable in routes
     fields: tuple[Place, ...] = ()  # further values for routes
     answers: tuple[Place, ...] = ()  # the keys of the message it answers
+    order: str = ""  # the key or field whose messages of one sender stay in order on the way upstream; '' = none
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +179,14 @@ class Rulebook:
     routes: tuple[Route, ...]
     match_all: bool = False  # every matching route, or the first
     limits: Limits = Limits()
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    remote: frozenset[str] = field(init=False, compare=False, repr=False)  # participants behind an upstream
     index: RouteIndex = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", RouteIndex.of(self.routes))
+        remote = frozenset(p.id for p in self.participants.values() if p.upstream)
+        object.__setattr__(self, "remote", remote)
 
 
 _Token = tuple[str, str, bool]

@@ -14,12 +14,13 @@ import jsonschema
 
 from swexchange import yamlfile
 from swexchange.core.keys import Key
-from swexchange.core.rulebook import Limits, Participant, Rulebook
+from swexchange.core.rulebook import Limits, Participant, Rulebook, Upstream
 from swexchange.errors import ConfigFault
 from swexchange.rules.parties import read_keys, read_participants, read_platform
 from swexchange.rules.routes import RouteReader
 from swexchange.rules.sheet import Sheet
 from swexchange.rules.types import Schemas, TypeReader
+from swexchange.rules.upstreams import read_upstreams
 from swexchange.yamlfile import YamlFile
 
 
@@ -35,6 +36,7 @@ def load(file: YamlFile, schemas: Schemas, key_folders: Sequence[Path] | None) -
     types = reader.types()
     reader.compile()
     routes = RouteReader(sheet, participants, types).routes()
+    upstreams = read_upstreams(sheet, participants)
     platform = read_platform(sheet, keys, key_folders)
     sheet.raise_any()
     assert platform is not None  # its absence is among the problems
@@ -48,6 +50,7 @@ def load(file: YamlFile, schemas: Schemas, key_folders: Sequence[Path] | None) -
         routes=routes,
         match_all=sheet.data["match"] == "all",
         limits=_limits(sheet),
+        upstreams=upstreams,
     )
 
 
@@ -57,6 +60,14 @@ def load_parties(path: Path) -> tuple[dict[str, Participant], dict[str, Key]]:
     parties = read_participants(sheet), read_keys(sheet)
     sheet.raise_any()
     return parties
+
+
+def load_upstreams(path: Path) -> dict[str, Upstream]:
+    """The upstreams alone: quick. Raises RulesInvalid."""
+    sheet = _sheet(yamlfile.read(path))
+    upstreams = read_upstreams(sheet, read_participants(sheet))
+    sheet.raise_any()
+    return upstreams
 
 
 def _sheet(file: YamlFile) -> Sheet:

@@ -76,6 +76,7 @@ def read_participants(sheet: Sheet) -> dict[str, Participant]:
             sends=frozenset(entry["sends"]) if "sends" in entry else ANYTHING,
             to=frozenset(entry["to"]) if "to" in entry else ANYTHING,
             node=entry.get("node", ""),
+            upstream=entry.get("upstream", ""),
         )
     _check_names(sheet, "sends", {entry["id"] for entry in sheet.data["types"]}, "type")
     _check_names(sheet, "to", set(participants), "participant")

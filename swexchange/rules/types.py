@@ -11,7 +11,7 @@ from lxml import etree
 from swexchange.core.rulebook import BarePlaces, Check, Edition, MessageType
 from swexchange.core.rulebook import Place as DocumentPlace
 from swexchange.errors import ConfigFault
-from swexchange.rules.sheet import Sheet
+from swexchange.rules.sheet import Sheet, suggest
 from swexchange.yamlfile import Place
 
 
@@ -59,16 +59,25 @@ class TypeReader:
     def _type(self, entry: Mapping[str, Any], place: Place) -> MessageType:
         bare = self._places(entry.get("bare"), (*place, "bare"))
         named = {found.name: found for found in bare}
+        keys = self._places(entry.get("keys"), (*place, "keys"))
+        fields = self._places(entry.get("fields"), (*place, "fields"))
         return MessageType(
             id=entry["id"],
             root=self._root(entry["root"], (*place, "root")),
             editions=self.editions(entry["editions"], (*place, "editions")),
             msg_types=frozenset(entry.get("msg_types") or ()),
             bare=BarePlaces(**named) if {"id", "sender"} <= named.keys() else None,
-            keys=self._places(entry.get("keys"), (*place, "keys")),
-            fields=self._places(entry.get("fields"), (*place, "fields")),
+            keys=keys,
+            fields=fields,
             answers=self._places(entry.get("answers"), (*place, "answers")),
+            order=self._order(entry.get("order"), [found.name for found in (*keys, *fields)], place),
         )
+
+    def _order(self, given: str | None, known: Sequence[str], place: Place) -> str:
+        """The name that keeps order: the first business key where none is given."""
+        if given is not None and given not in known:
+            self._sheet.problem(f"order {given} is no key or field of this type", place, suggest(given, known))
+        return given or next(iter(known), "")
 
     def _root(self, text: str, place: Place) -> str:
         prefix, colon, local = text.partition(":")

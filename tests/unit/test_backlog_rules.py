@@ -1,0 +1,84 @@
+"""Shares, watermarks and forecasts: the small sums by which a backlog is handled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swexchange.core.forecast import Sample, forecast
+from swexchange.core.lanes import Weights, lane, share
+from swexchange.core.watermark import Watermarks, stopped
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+GB = 10**9
+MARKS = Watermarks(1000, 800, 1 * GB, 2 * GB)
+
+
+def test_lanes_are_a_sender_and_a_number() -> None:
+    """The same number of another sender is another lane; without a number there is none."""
+    assert lane("A", "EntryId", "1") == "A EntryId=1"
+    assert len({lane("A", "EntryId", "1"), lane("B", "EntryId", "1"), lane("A", "BillNo", "1")}) == 3
+    assert lane("A", "EntryId", "") == ""
+
+
+def test_live_and_backlog_share_by_weight() -> None:
+    """While both have enough, 3 to 1; each in its own order."""
+    sent = share(range(1000, 2000), range(1000), 100, Weights(3, 1))
+    assert sent == [*range(25), *range(1000, 1075)]
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 20), st.integers(1, 9), st.integers(1, 9))
+def test_no_room_is_wasted_and_nobody_starves(live: int, backlog: int, most: int, a: int, b: int) -> None:
+    """What one part leaves the other takes; the order of each is kept; the backlog always moves."""
+    parts = range(100, 100 + live), range(backlog)
+    sent = share(*parts, most, Weights(a, b))
+    assert len(sent) == min(most, live + backlog)
+    assert [n for n in sent if n < 100] == list(parts[1])[: sum(n < 100 for n in sent)]
+    assert [n for n in sent if n >= 100] == list(parts[0])[: sum(n >= 100 for n in sent)]
+    assert not backlog or min(sent) == 0
+    if live and most > 1 and a >= b:
+        assert max(sent) >= 100
+
+
+def test_the_intake_stops_at_the_high_mark_and_resumes_at_the_low_one() -> None:
+    """Between the marks it stays as it was."""
+    assert stopped(MARKS, 999, None, was=False) == ""
+    assert "1000 copies" in stopped(MARKS, 1000, None, was=False)
+    assert stopped(MARKS, 801, None, was=True)
+    assert stopped(MARKS, 800, None, was=True) == ""
+
+
+def test_little_disk_stops_the_intake_too() -> None:
+    """Stop below 1 GB, resume at 2 GB; a disk that cannot be seen stops nothing."""
+    assert stopped(MARKS, 0, GB, was=False) == ""
+    assert "MB of disk" in stopped(MARKS, 0, GB - 1, was=False)
+    assert stopped(MARKS, 0, 2 * GB - 1, was=True)
+    assert stopped(MARKS, 0, 2 * GB, was=True) == ""
+    assert stopped(MARKS, 0, None, was=True) == ""
+
+
+def _minute(backlog: tuple[int, int], sent: int = 0, free: tuple[int, int] | None = None) -> tuple[Sample, Sample]:
+    before = Sample(NOW - timedelta(minutes=1), backlog[0], 0, free[0] if free else None)
+    return before, Sample(NOW, backlog[1], sent, free[1] if free else None)
+
+
+def test_a_growing_backlog_says_when_it_would_be_drained() -> None:
+    """600 a minute come in; an upstream that takes 30 a second would need 1,200 / 20 s."""
+    found = forecast(*_minute((600, 1200)), pace=30, disk_stop=0)
+    assert (found.growth, found.drained_in) == (10, timedelta(seconds=60))
+
+
+def test_an_upstream_slower_than_the_traffic_never_drains() -> None:
+    """No end is promised where there is none, nor where the pace is not known."""
+    assert forecast(*_minute((600, 1200)), pace=9, disk_stop=0).drained_in is None
+    assert forecast(*_minute((600, 600)), pace=0, disk_stop=0).drained_in is None
+    assert forecast(*_minute((600, 0), sent=600), pace=0, disk_stop=0).drained_in == timedelta(0)
+
+
+def test_the_disk_is_full_when_the_intake_has_to_stop() -> None:
+    """3 GB free, 1 GB a minute, stop at 1 GB: two minutes. A disk that does not fill says nothing."""
+    assert forecast(*_minute((0, 0), free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in == timedelta(minutes=2)
+    assert forecast(*_minute((0, 0), free=(3 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
+    assert forecast(*_minute((0, 0)), pace=0, disk_stop=GB).disk_full_in is None
