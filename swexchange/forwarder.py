@@ -5,7 +5,7 @@ One pass is `send_due`; the worker calls it between batches. It decides nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,10 +30,11 @@ class MatchBook(Book, Protocol):
 class Outstanding(Protocol):
     """What the ledger still owes. Every method raises StoreDown when the database fails it."""
 
-    def due(self, now: datetime, limit: int) -> Sequence[Copy]:
+    def due(self, now: datetime, limit: int, remote: Set[str]) -> Sequence[Copy]:
         """Claim copies to send again: of batches unsettled for a minute, and parked ones whose time has come.
 
         Claimed copies are not due again for a minute, so two workers do not send the same ones.
+        Copies for `remote` participants, who are behind an upstream, are queued for it instead.
         """
 
     def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
@@ -54,11 +55,11 @@ class Sent:
     fates: Sequence[tuple[Copy, Fate]]
 
 
-def send_due(owed: Outstanding, sink: Sink, now: datetime) -> Sent:
+def send_due(owed: Outstanding, sink: Sink, now: datetime, remote: Set[str] = frozenset()) -> Sent:
     """One pass: match waiting answers, then send what is due. Raises StoreDown or BrokerLost."""
     matched = _match(owed, now)
     # The copies of matched answers are among the due ones: they were recorded as due at once.
-    copies = owed.due(now, AT_ONCE)
+    copies = owed.due(now, AT_ONCE, remote)
     if not copies:
         return Sent(matched, ())
     crashpoint("due")

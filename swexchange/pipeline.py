@@ -52,6 +52,9 @@ class Book(Protocol):
     def record(self, entries: Sequence[Entry]) -> None:
         """Add decisions with their bytes, keys and copies, in this order, under this transaction's batch."""
 
+    def requeue(self, copies: Sequence[Copy]) -> None:
+        """Copies to recipients behind an upstream are to be sent once more: a repeat asks for them."""
+
     def note(self, happenings: Iterable[Happening]) -> None:
         """Add events to audit trails."""
 
@@ -168,14 +171,15 @@ def _commit(decisions: Sequence[Decision], rules: Rulebook, ledger: Ledger, now:
         fresh = list(_reconcile(decisions, book, rules, identities, outbox, report))
         crashpoint("reconciled")
         plain = [decision for decision in fresh if decision.outcome is not Outcome.WAITING]
-        book.record([Entry(identity(decision), decision) for decision in plain])
+        book.record([Entry(identity(decision), decision, None, rules.remote) for decision in plain])
         # After the others: the message that an answer belongs to may stand in the same batch.
-        entries = _match([d for d in fresh if d.outcome is Outcome.WAITING], book)
+        entries = _match([d for d in fresh if d.outcome is Outcome.WAITING], book, rules)
         if entries:
             book.record(entries)
         crashpoint("recorded")
     report.decided += plain + [entry.decision for entry in entries]
-    outbox.own += [copy for decision in report.decided for copy in decision.copies]
+    # What goes to an upstream is recorded as queued: its forwarder sends it, whatever becomes of our own broker.
+    outbox.own += [copy for decision in report.decided for copy in decision.copies if copy.to not in rules.remote]
     return outbox
 
 
@@ -192,7 +196,8 @@ def _reconcile(
     # Rules may have changed since a message was accepted: its bytes are enough to know it again.
     refused = {(d.submitter, d.digest) for d in decisions if d.outcome is Outcome.REJECTED}
     accepted = book.accepted_bytes(refused) if refused else {}
-    happenings = []
+    happenings: list[Happening] = []
+    queued: list[Copy] = []
     for fresh in decisions:
         decision, stored = fresh, accepted.get((fresh.submitter, fresh.digest)) or earlier(fresh, known)
         if not stored and (holder := in_conflict(fresh, known)):
@@ -200,20 +205,22 @@ def _reconcile(
             stored = earlier(decision, known)  # the same conflict may have come before
         if stored:
             report.repeated.append((decision, stored))
-            outbox.owed += stored.unsent
-            outbox.again += [stored.receipt] if stored.receipt else []
+            outbox.owed += (copy for copy in stored.unsent if copy.to not in rules.remote)
+            if stored.receipt:
+                (queued if stored.receipt.to in rules.remote else outbox.again).append(stored.receipt)
             happenings.append(Happening(stored.exchange_id, Event.REPEATED))
             continue
         known[identity(decision)] = _as_recorded(decision)
         yield decision
     book.note(happenings)
+    book.requeue(queued)
 
 
 def _as_recorded(decision: Decision) -> Recorded:
     return Recorded(decision.exchange_id, decision.digest, decision.outcome, decision.code, decision.receipt)
 
 
-def _match(answers: Sequence[Decision], book: Book) -> list[Entry]:
+def _match(answers: Sequence[Decision], book: Book, rules: Rulebook) -> list[Entry]:
     """Answers with their parents where these are known; the others are recorded as waiting."""
     if not answers:
         return []
@@ -222,7 +229,7 @@ def _match(answers: Sequence[Decision], book: Book) -> list[Entry]:
     for answer in answers:
         parent = choose_parent(answer, candidates)
         decision = answering(answer, parent) if parent else answer
-        entries.append(Entry(identity(decision), decision, parent))
+        entries.append(Entry(identity(decision), decision, parent, rules.remote))
     return entries
 
 

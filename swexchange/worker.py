@@ -157,13 +157,13 @@ class Worker:
             links.source.ack_through(deliveries[-1].tag)
             crashpoint("acknowledged")
             self._observer.batch(report)
-        self._sweep(links.outlet)
+        self._sweep(links.outlet, rules)
         self._observer.alive()
 
-    def _sweep(self, outlet: Outlet) -> None:
+    def _sweep(self, outlet: Outlet, rules: Rulebook) -> None:
         if time.monotonic() < self._next_sweep:
             return
-        sent = send_due(self._memory, outlet, self._clock())
+        sent = send_due(self._memory, outlet, self._clock(), rules.remote)
         if sent.matched or sent.fates:
             self._observer.swept(sent)
         # Spread, so that several workers do not look at the same moment.

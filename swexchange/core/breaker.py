@@ -22,6 +22,18 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How an upstream stands, as its forwarder last said."""
+
+    state: State = State.CLOSED
+    reason: str = ""  # of the last failure
+    since: datetime | None = None  # when the breaker opened
+    last_success: datetime | None = None
+    sent: int = 0  # copies confirmed ever
+    pace: float = 0.0  # copies a second that it took when it was busy; 0 = not known
+
+
+@dataclass(frozen=True, slots=True)
 class Breaker:
     """A value: each outcome gives the next one."""
 

@@ -7,16 +7,23 @@ from contextlib import AbstractContextManager, closing
 
 from swexchange.store.archive import Archive, Filter
 from swexchange.store.attempts import Attempts
+from swexchange.store.backlog import Backlog
 from swexchange.store.migrate import require_current
 from swexchange.store.owed import FullLedger
 
-__all__ = ["Archive", "Attempts", "Filter", "FullLedger", "open_archive", "open_ledger"]
+__all__ = ["Archive", "Attempts", "Backlog", "Filter", "FullLedger", "open_archive", "open_backlog", "open_ledger"]
 
 
 def open_ledger(url: str) -> AbstractContextManager[FullLedger]:
     """The store of a worker. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
     return closing(FullLedger(url))
+
+
+def open_backlog(url: str) -> AbstractContextManager[Backlog]:
+    """The store of an upstream's forwarder. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Backlog(url))
 
 
 def open_archive(url: str) -> AbstractContextManager[Archive]:

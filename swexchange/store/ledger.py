@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, and_, func, insert, literal, select, update
+from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, and_, func, insert, literal, or_, select, update
 
 from swexchange.core.model import (
     BusinessKey,
@@ -61,7 +61,7 @@ class Book:
     def _recorded(self, row: rows.Row) -> Recorded:
         copies = self._connection.execute(_copies_columns.where(exchange.c.seq == row["seq"])).mappings().all()
         receipts = (rows.copy_of(c) for c in copies if c["kind"] == Kind.RECEIPT)
-        unsent = (c for c in copies if c["kind"] != Kind.RECEIPT and not _is_sent(c))
+        unsent = (c for c in copies if c["kind"] != Kind.RECEIPT and _is_owed(c))
         return Recorded(
             exchange_id=row["exchange_id"],
             digest=bytes(row["digest"]),
@@ -108,13 +108,20 @@ class Book:
         numbered = [(entry, self._next + i) for i, entry in enumerate(entries)]
         self._next += len(entries)
         self._add(exchange, [rows.exchange_row(entry, seq, self.batch) for entry, seq in numbered])
-        self._add(copy, [row for entry, seq in numbered for row in rows.copy_rows(entry.decision, seq)])
+        self._add(copy, [row for entry, seq in numbered for row in rows.copy_rows(entry, seq, self._now)])
         # In order of the index, so that neighbours are written together.
         self._add(business_key, sorted(row for entry, seq in numbered for row in rows.key_rows(entry.decision, seq)))
 
     def _add(self, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
         if values:
             (_add_many if is_sqlite(self._connection) else _copy_in)(self._connection, table, values)
+
+    def requeue(self, copies: Sequence[Copy]) -> None:
+        """Have the forwarder send copies once more, but those that an operator dropped."""
+        queued = {"state": "queued", "due_at": self._now, "tries": 0}
+        for again in copies:
+            kept = or_(copy.c.state.is_(None), copy.c.state != "dropped")
+            self._connection.execute(update(copy).where(this_copy(again), kept).values(queued))
 
     def note(self, happenings: Iterable[Happening]) -> None:
         """Add events to audit trails."""
@@ -168,8 +175,15 @@ def copies_query() -> Any:
     return _copies_columns
 
 
-def _is_sent(row: rows.Row) -> bool:
-    return row["state"] == "sent" or (row["state"] is None and row["settled_at"] is not None)
+def _is_owed(row: rows.Row) -> bool:
+    """Whether our own broker still has to get it; what is queued is the forwarder's."""
+    return row["state"] == "due" or (row["state"] is None and row["settled_at"] is None)
+
+
+def this_copy(wanted: Copy) -> ColumnElement[bool]:
+    """The row of a copy."""
+    seq = select(exchange.c.seq).where(exchange.c.exchange_id == wanted.exchange_id).scalar_subquery()
+    return and_(copy.c.seq == seq, copy.c.kind == str(wanted.kind), copy.c.recipient == wanted.to)
 
 
 def _add_many(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
@@ -240,14 +254,23 @@ class Ledger:
 def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int) -> None:
     """Set the state of each copy by its fate, and note what went wrong."""
     for sent, fate in fates:
-        seq = select(exchange.c.seq).where(exchange.c.exchange_id == sent.exchange_id).scalar_subquery()
-        this = and_(copy.c.seq == seq, copy.c.kind == str(sent.kind), copy.c.recipient == sent.to)
+        this = this_copy(sent)
         if fate is Fate.CONFIRMED:
             connection.execute(update(copy).where(this).values(state="sent", sent_at=at, due_at=None))
             continue
-        tries = connection.execute(select(copy.c.tries).where(this)).scalar_one_or_none() or 0
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
-        connection.execute(update(copy).where(this).values(state="due", due_at=at + pause, tries=min(tries + 1, 1000)))
+        put_off(connection, this, at, "due")
+    note_failed(connection, fates, at)
+
+
+def put_off(connection: Connection, this: ColumnElement[bool], at: int, state: str) -> None:
+    """A copy failed: it is tried again after a pause that doubles."""
+    tries = connection.execute(select(copy.c.tries).where(this)).scalar_one_or_none() or 0
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
+    connection.execute(update(copy).where(this).values(state=state, due_at=at + pause, tries=min(tries + 1, 1000)))
+
+
+def note_failed(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int) -> None:
+    """Add an event for each copy that was not confirmed."""
     failed = [Happening(c.exchange_id, EVENT_OF_FATE[f], c.to) for c, f in fates if f is not Fate.CONFIRMED]
     # A long outage does not fill the trail: what already stands last is not noted again.
     note(connection, [h for h in failed if _last_event(connection, h) != h.event], at)

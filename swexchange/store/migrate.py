@@ -13,6 +13,7 @@ from sqlalchemy import inspect, text
 
 from swexchange.errors import ConfigFault
 from swexchange.store.engine import faults, is_missing, make_engine, parse_url, where
+from swexchange.store.tables import metadata
 
 
 def _config() -> Config:
@@ -84,9 +85,7 @@ def check(url: str) -> list[str]:
     try:
         with faults(where(parsed)), engine.begin() as connection:
             if connection.dialect.name != "sqlite":
-                missing = {"batch", "exchange", "copy", "business_key", "event", "attempt"} - set(
-                    inspect(connection).get_table_names()
-                )
+                missing = set(metadata.tables) - set(inspect(connection).get_table_names())
                 return [f"table {name} is missing" for name in sorted(missing)]
             found = connection.execute(text("PRAGMA quick_check(20)")).scalars().all()
             return [str(line) for line in found if line != "ok"]

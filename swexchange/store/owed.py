@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -13,11 +13,12 @@ from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Par
 from swexchange.store import rows
 from swexchange.store.engine import faults, is_sqlite, transaction
 from swexchange.store.ledger import LONGEST_PAUSE, POSITIONS, Book, Ledger, copies_query
-from swexchange.store.tables import DUE, WAITING, batch, copy, exchange
+from swexchange.store.tables import DUE, QUEUED, WAITING, batch, copy, exchange
 
 SECOND = 1_000_000
 DOUBTFUL_AFTER = 60 * SECOND  # a batch not settled by then was left behind by a crash
 CLAIM = 60 * SECOND  # a claimed copy is not due again before
+HANDED_OVER = 1000  # copies to an upstream's forwarder in one pass
 LONGEST_WAIT = 60 * SECOND  # between two tries to match an answer
 
 
@@ -54,21 +55,27 @@ class MatchBook(Book):
 class FullLedger(Ledger):
     """The whole store of a worker: pipeline.Ledger and forwarder.Outstanding."""
 
+    _remote: Set[str] | None = None  # who was behind an upstream when last looked
+
     @contextmanager
     def matching(self, now: datetime) -> Iterator[MatchBook]:
         """Open a write transaction for `match`."""
         with faults(self._where), transaction(self._engine) as connection:
             yield MatchBook(connection, 0, rows.microseconds(now))
 
-    def due(self, now: datetime, limit: int) -> Sequence[Copy]:
+    def due(self, now: datetime, limit: int, remote: Set[str] = frozenset()) -> Sequence[Copy]:
         """Claim copies to send again; see forwarder.Outstanding."""
         at = rows.microseconds(now)
         with faults(self._where):
+            if remote != self._remote:
+                self._call_back(at, remote)
             if not self._anything(_doubtful(at).limit(1), _due(at).limit(1)):
                 return ()
             with transaction(self._engine, synced=False) as connection:
                 _doubt(connection, at)
-                claimed = connection.execute(_skipping(connection, _due(at).limit(limit))).all()
+                _hand_over(connection, at, remote)
+                own = _due(at).where(copy.c.recipient.not_in(remote)).limit(limit)
+                claimed = connection.execute(_skipping(connection, own)).all()
                 # Both: SQLite finds no index for the pairs alone.
                 keys = and_(
                     copy.c.seq.in_({seq for seq, _ in claimed}),
@@ -79,6 +86,14 @@ class FullLedger(Ledger):
                     return ()
                 found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)).mappings()
                 return [rows.copy_of(row) for row in found]
+
+    def _call_back(self, at: int, remote: Set[str]) -> None:
+        """Who is behind an upstream has changed: what is queued for others is for our own broker again."""
+        others = and_(QUEUED, copy.c.recipient.not_in(remote))
+        if self._anything(select(copy.c.seq).where(others).limit(1)):
+            with transaction(self._engine, synced=False) as connection:
+                connection.execute(update(copy).where(others).values(state="due", due_at=at, lane=None))
+        self._remote = frozenset(remote)
 
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent; see forwarder.Outstanding."""
@@ -115,6 +130,17 @@ def _due(at: int) -> Select[Any]:
 def _has_come(time: Column[int], at: int, longest: int) -> ColumnElement[bool]:
     """Its time has come; or it is further off than any pause: the clock was wrong when it was set, and is right now."""
     return or_(time <= at, time > at + longest)
+
+
+def _hand_over(connection: Connection, at: int, remote: Set[str]) -> None:
+    """What is due for a recipient behind an upstream is the forwarder's, in its lane."""
+    columns = (copy.c.seq, copy.c.n, copy.c.kind, exchange.c.detail)
+    query = select(*columns).join_from(copy, exchange, exchange.c.seq == copy.c.seq)
+    theirs = query.where(DUE, copy.c.recipient.in_(remote)).limit(HANDED_OVER)
+    for row in connection.execute(theirs).mappings().all() if remote else ():
+        this = and_(copy.c.seq == row["seq"], copy.c.n == row["n"])
+        queued = {"state": "queued", "due_at": at, "lane": rows.lane_of(row)}
+        connection.execute(update(copy).where(this).values(queued))
 
 
 def _skipping(connection: Connection, query: Select[Any]) -> Select[Any]:

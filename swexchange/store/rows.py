@@ -79,8 +79,9 @@ def _detail(decision: Decision) -> str:
         values = getattr(decision, name)
         if values:
             detail[name] = [_values(value) for value in values]
-    if decision.askers:
-        detail["askers"] = decision.askers
+    for name in ("askers", "lane"):
+        if value := getattr(decision, name):
+            detail[name] = value
     return _encode(detail)
 
 
@@ -89,11 +90,16 @@ def _values(value: Any) -> list[Any]:
     return [getattr(value, name) for name in value.__slots__]
 
 
-def copy_rows(decision: Decision, seq: int) -> Iterator[tuple[Any, ...]]:
+def copy_rows(entry: Entry, seq: int, now: int) -> Iterator[tuple[Any, ...]]:
     """Rows of `copy`, in the order of its columns; a message's body is its exchange's."""
-    for n, copy in enumerate(decision.copies):
-        body = copy.body if copy.kind is Kind.RECEIPT else None
-        yield seq, n, str(copy.kind), copy.to, body, None, None, None, None
+    lane = entry.decision.lane or None
+    for n, copy in enumerate(entry.decision.copies):
+        is_receipt = copy.kind is Kind.RECEIPT
+        body = copy.body if is_receipt else None
+        if copy.to in entry.remote:
+            yield seq, n, str(copy.kind), copy.to, body, "queued", now, None, 0, None if is_receipt else lane
+        else:
+            yield seq, n, str(copy.kind), copy.to, body, None, None, None, None, None
 
 
 def key_rows(decision: Decision, seq: int) -> Iterator[tuple[str, str, int]]:
@@ -127,6 +133,7 @@ def decision_of(row: Row, rules_digest: str) -> Decision:
         keys=tuple(BusinessKey(*values) for values in detail.get("keys", ())),
         answers=tuple(BusinessKey(*values) for values in detail.get("answers", ())),
         askers=tuple(detail.get("askers", ())),
+        lane=detail.get("lane", ""),
     )
 
 
@@ -156,6 +163,11 @@ def _copy_id(row: Row, kind: Kind) -> str:
     if kind is Kind.RECEIPT:
         return receipt_id(row["exchange_id"], row["recipient"])
     return copy_id(row["sender"], row["message_id"], bytes(row["digest"]), kind, row["recipient"])
+
+
+def lane_of(row: Row) -> str | None:
+    """The lane of a copy from its kind and its exchange's detail; None where it waits for nobody."""
+    return None if row["kind"] == Kind.RECEIPT else json.loads(row["detail"]).get("lane")
 
 
 def parent_of(row: Row) -> Parent | None:

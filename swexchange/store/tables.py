@@ -28,6 +28,7 @@ hashes = bindparam("hashes", type_=ARRAY(BigInteger))
 
 # Partial indexes. Queries use these very words: with a parameter, a database may not see that the index serves.
 NOT_ACCEPTED, WAITING, DUE = text("outcome <> 'accepted'"), text("outcome = 'waiting'"), text("state = 'due'")
+QUEUED = text("state = 'queued'")
 
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be INTEGER
 
@@ -101,12 +102,18 @@ copy = Table(
     Column("kind", Text, nullable=False),
     Column("recipient", Text, nullable=False),
     Column("body", LargeBinary),  # of a receipt; a message's is its exchange's
-    Column("state", Text),  # NULL: as its batch says; 'sent'; 'due'
+    Column("state", Text),  # NULL: as its batch says; 'sent'; 'due'; 'queued' for an upstream; 'dropped'
     Column("due_at", BigInteger),
     Column("sent_at", BigInteger),
     Column("tries", SmallInteger),
+    Column("lane", Text),  # of a queued copy: what it must not overtake
 )
 Index("copy_due", copy.c.due_at, sqlite_where=DUE, postgresql_where=DUE)
+for _name, _columns in (
+    ("copy_queued", (copy.c.recipient, copy.c.seq, copy.c.due_at, copy.c.lane)),
+    ("copy_lane", (copy.c.recipient, copy.c.lane, copy.c.seq)),
+):
+    Index(_name, *_columns, sqlite_where=QUEUED, postgresql_where=QUEUED)
 
 business_key = Table(
     "business_key",
@@ -137,3 +144,22 @@ attempt = Table(  # no part of the audit log: what a worker decides at this mome
     Column("turn", BigInteger, nullable=False),
 )
 Index("attempt_digest", attempt.c.digest)
+
+upstream = Table(
+    "upstream",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),  # which process forwards now
+    Column("held_until", BigInteger, nullable=False),  # unless it renews its lease
+    Column("breaker", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", BigInteger),  # when the breaker opened
+    Column("last_success", BigInteger),
+    Column("sent", BigInteger, nullable=False),
+    Column("pace", BigInteger, nullable=False),  # copies an hour when busy
+    # A look some minutes ago, so that growth can be told.
+    Column("sampled_at", BigInteger),
+    Column("sampled_backlog", BigInteger),
+    Column("sampled_sent", BigInteger),
+    Column("sampled_free", BigInteger),
+)

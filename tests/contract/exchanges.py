@@ -132,11 +132,17 @@ def answer_copy(answer: Decision, parent: Parent) -> Copy:
     return Copy(name, Kind.MESSAGE, parent.sender, answer.type, parent.message_id, answer.exchange_id, answer.body)
 
 
-def record(ledger: FullLedger, *decisions: Decision, parent: Parent | None = None, now: datetime = NOW) -> int:
+def record(
+    ledger: FullLedger,
+    *decisions: Decision,
+    parent: Parent | None = None,
+    now: datetime = NOW,
+    remote: frozenset[str] = frozenset(),
+) -> int:
     """Record decisions in a batch of their own; its number."""
     names = {name for decision in decisions for name in lookups(decision)}
     with ledger.write(names, now, RULES) as book:
-        book.record([Entry(identity(decision), decision, parent) for decision in decisions])
+        book.record([Entry(identity(decision), decision, parent, remote) for decision in decisions])
         return book.batch
 
 

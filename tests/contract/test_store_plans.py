@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,22 @@ import pytest
 from sqlalchemy import Engine, event
 
 from swexchange.core.identity import lookups
+from swexchange.core.lanes import Weights
 from swexchange.core.model import BusinessKey, Fate
-from swexchange.store import Filter, FullLedger, migrate, open_archive, open_ledger
-from tests.contract.exchanges import ALICE, NOW, RULES, accepted, after, deliver, record
+from swexchange.store import Filter, FullLedger, migrate, open_archive, open_backlog, open_ledger
+from tests.contract.exchanges import ALICE, CUSTOMS, NOW, RULES, accepted, after, deliver, record
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 # Reading one of these from end to end is reading what is open, and no more.
-OF_OPEN_THINGS = ("batch_unsettled", "copy_due", "exchange_waiting", "exchange_outcome", "exchange_code")
+OF_OPEN_THINGS = (
+    "batch_unsettled",
+    "copy_due",
+    "exchange_waiting",
+    "exchange_outcome",
+    "exchange_code",
+    "copy_queued",
+    "copy_lane",
+)
 
 
 @pytest.fixture
@@ -80,6 +90,19 @@ def _all_of_a_worker(ledger: FullLedger, fresh: Any) -> None:
     assert len(due) == 3
     ledger.mark([(copy, Fate.CONFIRMED) for copy in due], after(minutes=20))
     assert not ledger.waiting(NOW + timedelta(days=1), 10)
+
+
+def test_no_query_of_a_forwarder_reads_a_whole_table(url: str, statements: list[tuple[str, Any]]) -> None:
+    """Whoever is first in its lane, and whatever came of it, is found through the indexes of what waits."""
+    fresh = replace(accepted("M1"), lane="A n=1")
+    with open_ledger(url) as ledger, open_backlog(url) as backlog:
+        record(ledger, fresh, remote=frozenset({CUSTOMS}))
+        statements.clear()
+        (taken,) = backlog.take({CUSTOMS}, backlog.newest(), 10, Weights(), 10**6, NOW)
+        backlog.settle([(taken, Fate.CONFIRMED)], NOW)
+        assert backlog.size({CUSTOMS}) == (0, None)
+        assert backlog.drop(fresh.exchange_id, CUSTOMS, "gone", NOW) == 0
+    assert _whole_tables(url, statements) == []
 
 
 SEARCHES: dict[str, Filter] = {

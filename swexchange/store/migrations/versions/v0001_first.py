@@ -1,4 +1,4 @@
-"""The first version: batches, exchanges, copies, business keys, events, attempts."""
+"""The first version of all tables."""
 
 from alembic import op
 
@@ -56,9 +56,12 @@ CREATE TABLE copy (
     due_at BIGINT,
     sent_at BIGINT,
     tries SMALLINT,
+    lane TEXT,
     PRIMARY KEY (seq, n)
 );
 CREATE INDEX copy_due ON copy (due_at) WHERE state = 'due';
+CREATE INDEX copy_queued ON copy (recipient, seq, due_at, lane) WHERE state = 'queued';
+CREATE INDEX copy_lane ON copy (recipient, lane, seq) WHERE state = 'queued';
 CREATE TABLE business_key (
     value TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -78,7 +81,22 @@ CREATE TABLE attempt (
     digest {bytes} NOT NULL,
     turn BIGINT NOT NULL
 );
-CREATE INDEX attempt_digest ON attempt (digest)
+CREATE INDEX attempt_digest ON attempt (digest);
+CREATE TABLE upstream (
+    name TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL,
+    held_until BIGINT NOT NULL,
+    breaker TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since BIGINT,
+    last_success BIGINT,
+    sent BIGINT NOT NULL,
+    pace BIGINT NOT NULL,
+    sampled_at BIGINT,
+    sampled_backlog BIGINT,
+    sampled_sent BIGINT,
+    sampled_free BIGINT
+)
 """
 _SQLITE = {"number": "INTEGER", "serial": "INTEGER", "bytes": "BLOB", "without_rowid": "WITHOUT ROWID"}
 _POSTGRESQL = {"number": "BIGINT", "serial": "BIGSERIAL", "bytes": "BYTEA", "without_rowid": ""}

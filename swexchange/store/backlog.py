@@ -1,0 +1,213 @@
+"""What waits for an upstream: taken in the order of its lanes, by one forwarder at a time.
+
+Implements upstream.Backlog, and the operator's last word on a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, literal, or_, select, update
+
+from swexchange.core.breaker import Standing, State
+from swexchange.core.forecast import Sample
+from swexchange.core.lanes import Weights, share
+from swexchange.core.model import Copy, Event, Fate, Happening
+from swexchange.store import rows
+from swexchange.store.engine import faults, make_engine, parse_url, transaction, where
+from swexchange.store.ledger import POSITIONS, copies_query, note, note_failed, put_off, this_copy
+from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
+
+Key = tuple[int, int]
+"""Number of an exchange, and of a copy among its copies."""
+
+_earlier = copy.alias("earlier")
+_is_head = or_(
+    copy.c.lane.is_(None),
+    ~exists().where(
+        _earlier.c.state == literal("queued", literal_execute=True),
+        _earlier.c.recipient == copy.c.recipient,
+        _earlier.c.lane == copy.c.lane,
+        _earlier.c.seq < copy.c.seq,
+    ),
+)
+
+
+class Backlog:
+    """A database as upstream.Backlog; for one thread. Close it."""
+
+    def __init__(self, url: str) -> None:
+        parsed = parse_url(url)
+        self._where = where(parsed)
+        self._engine, self._reader = make_engine(parsed), make_engine(parsed, read_only=True)
+
+    def close(self) -> None:
+        """End all connections."""
+        for engine in (self._engine, self._reader):
+            engine.dispose()
+
+    # -- who forwards
+
+    def hold(self, name: str, holder: str, now: datetime, seconds: float) -> Standing | None:
+        """Take or keep the lease of an upstream; how it stands, None where another holds it."""
+        at, until = rows.microseconds(now), rows.microseconds(now + timedelta(seconds=seconds))
+        mine = or_(upstream.c.holder == holder, upstream.c.held_until < at)
+        with faults(self._where), transaction(self._engine, synced=False) as connection:
+            if connection.execute(select(upstream.c.name).where(upstream.c.name == name)).first() is None:
+                # Two at the same moment: one is refused by the primary key, and finds the row next time.
+                row = {"name": name, "holder": holder, "held_until": until, **_told(Standing())}
+                connection.execute(insert(upstream), row)
+                return Standing()
+            taken = update(upstream).where(upstream.c.name == name, mine).values(holder=holder, held_until=until)
+            found = connection.execute(taken.returning(*upstream.c)).mappings().first()
+            return None if found is None else standing_of(found)
+
+    def release(self, name: str, holder: str) -> None:
+        """Give the lease back, so that another need not wait for its end."""
+        with faults(self._where), transaction(self._engine, synced=False) as connection:
+            mine = and_(upstream.c.name == name, upstream.c.holder == holder)
+            connection.execute(update(upstream).where(mine).values(held_until=0))
+
+    def tell(self, name: str, standing: Standing, sample: Sample) -> None:
+        """Write down how an upstream stands, and an earlier look at its backlog, for `status`."""
+        looked = {
+            "sampled_at": rows.microseconds(sample.at),
+            "sampled_backlog": sample.backlog,
+            "sampled_sent": sample.sent,
+            "sampled_free": sample.free,
+        }
+        with faults(self._where), transaction(self._engine, synced=False) as connection:
+            row = {**_told(standing), **looked}
+            connection.execute(update(upstream).where(upstream.c.name == name).values(row))
+
+    # -- what is forwarded
+
+    def newest(self) -> int:
+        """A mark between what is recorded and what will be: the boundary of backlog and live traffic."""
+        with faults(self._where), self._reader.begin() as connection:
+            last = connection.execute(select(func.max(batch.c.id))).scalar() or 0
+        return int(last) * POSITIONS + POSITIONS - 1
+
+    def size(self, recipients: Collection[str]) -> tuple[int, datetime | None]:
+        """How many copies wait for these recipients, and when the oldest was received."""
+        with faults(self._where), self._reader.begin() as connection:
+            found = waiting_upstream(connection)
+        mine = [found[recipient] for recipient in recipients if recipient in found]
+        return sum(count for count, _ in mine), min((oldest for _, oldest in mine), default=None)
+
+    def take(
+        self, recipients: Collection[str], boundary: int, most: int, weights: Weights, max_bytes: int, now: datetime
+    ) -> Sequence[Copy]:
+        """The oldest copy of each lane whose turn has come, live and backlog by weight.
+
+        Nothing is claimed: only the holder of the lease takes. At most `max_bytes` of bodies, but
+        always one copy when there is one.
+        """
+        at = rows.microseconds(now)
+        with faults(self._where), self._reader.begin() as connection:
+            parts = (copy.c.seq > boundary, copy.c.seq <= boundary)
+            live, backlog = (_heads(connection, recipients, part, most, at) for part in parts)
+            return list(_within(connection, share(live, backlog, most, weights), max_bytes))
+
+    def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        """Note the fates of copies that were taken; not synced: a crash has them sent again with equal ids.
+
+        A returned or refused one waits, and its lane with it (10 s, doubling to 10 min). One
+        without an answer stays at the head of its lane and spends no attempt.
+        """
+        at = rows.microseconds(now)
+        with faults(self._where), transaction(self._engine, synced=False) as connection:
+            for sent, fate in fates:
+                this = and_(this_copy(sent), QUEUED)
+                if fate is Fate.CONFIRMED:
+                    done = update(copy).where(this).values(state="sent", sent_at=at, due_at=None, lane=None)
+                    connection.execute(done)
+                elif fate is not Fate.UNKNOWN:
+                    put_off(connection, this, at, "queued")
+            note_failed(connection, fates, at)
+
+    def drop(self, exchange_id: str, recipient: str, why: str, now: datetime) -> int:
+        """An operator gives up what is owed to a recipient because of an exchange; how many copies that was."""
+        at = rows.microseconds(now)
+        seq = select(exchange.c.seq).where(exchange.c.exchange_id == exchange_id).scalar_subquery()
+        owed = and_(copy.c.seq == seq, copy.c.recipient == recipient, or_(QUEUED, DUE))
+        with faults(self._where), transaction(self._engine) as connection:
+            dropped = update(copy).where(owed).values(state="dropped", sent_at=at, due_at=None, lane=None)
+            count = connection.execute(dropped).rowcount
+            note(connection, [Happening(exchange_id, Event.DROPPED, f"{recipient}: {why}")] * (count > 0), at)
+        return count
+
+
+def _heads(
+    connection: Connection, recipients: Collection[str], part: ColumnElement[bool], most: int, at: int
+) -> list[Key]:
+    """Copies that are first in their lane and whose time has come, the oldest first."""
+    found: list[Key] = []
+    for recipient in recipients:  # one by one: each is a range of an index
+        query = select(copy.c.seq, copy.c.n).where(QUEUED, copy.c.recipient == recipient, part)
+        query = query.where(copy.c.due_at <= at, _is_head).order_by(copy.c.seq, copy.c.n).limit(most)
+        found += [(seq, n) for seq, n in connection.execute(query)]
+    return sorted(found)[:most]
+
+
+def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> Iterator[Copy]:
+    """The copies of these keys, as long as their bodies fit: read one by one, since a body may be megabytes."""
+    size = 0
+    for seq, n in keys:
+        row = connection.execute(copies_query().where(copy.c.seq == seq, copy.c.n == n)).mappings().one()
+        found = rows.copy_of(row)
+        size += len(found.body)
+        if size > max_bytes and size > len(found.body):
+            return
+        yield found
+
+
+def waiting_upstream(connection: Connection) -> dict[str, tuple[int, datetime]]:
+    """Queued copies by recipient: how many, and when the oldest was received."""
+    grouped = _queued_by_recipient(connection)
+    return {recipient: (count, _received(connection, oldest)) for recipient, count, oldest in grouped}
+
+
+def _queued_by_recipient(connection: Connection) -> Sequence[Any]:
+    columns = (copy.c.recipient, func.count(), func.min(copy.c.seq))
+    return connection.execute(select(*columns).where(QUEUED).group_by(copy.c.recipient)).all()
+
+
+def _received(connection: Connection, seq: int) -> datetime:
+    return rows.moment(connection.execute(select(exchange.c.received_at).where(exchange.c.seq == seq)).scalar_one())
+
+
+def standing_of(row: rows.Row) -> Standing:
+    """How an upstream stands, from its row."""
+    return Standing(
+        state=State(row["breaker"]),
+        reason=row["reason"],
+        since=_moment(row["since"]),
+        last_success=_moment(row["last_success"]),
+        sent=row["sent"],
+        pace=row["pace"] / 3600,
+    )
+
+
+def sample_of(row: rows.Row) -> Sample | None:
+    """The earlier look at an upstream's backlog, from its row."""
+    if row["sampled_at"] is None:
+        return None
+    return Sample(rows.moment(row["sampled_at"]), row["sampled_backlog"], row["sampled_sent"], row["sampled_free"])
+
+
+def _told(standing: Standing) -> dict[str, Any]:
+    return {
+        "breaker": str(standing.state),
+        "reason": standing.reason,
+        "since": rows.microseconds(standing.since) if standing.since else None,
+        "last_success": rows.microseconds(standing.last_success) if standing.last_success else None,
+        "sent": standing.sent,
+        "pace": round(standing.pace * 3600),
+    }
+
+
+def _moment(stored: int | None) -> datetime | None:
+    return None if stored is None else rows.moment(stored)
