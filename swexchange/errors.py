@@ -41,6 +41,10 @@ class ConfigFault(Fault):
 class BrokerLost(Fault):
     """The link to RabbitMQ ended or a deadline on it passed; make a new link."""
 
+    def __init__(self, what: str, *, where: str = "", do: str = "", code: int = 0) -> None:
+        super().__init__(what, where=where, do=do)
+        self.code = code  # the AMQP reply code with which RabbitMQ ended it; 0 = none
+
 
 class StoreDown(Fault):
     """The database did not answer, refused or ran out of room; the batch is abandoned unacknowledged."""

@@ -1,4 +1,4 @@
-"""Private keys in files: `<key id>.key`, the seed in base64, readable by its owner alone."""
+"""Secrets in files, readable by their owner alone: private keys `<key id>.key`, the seed in base64, and others."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ def load(key_id: str, folders: Sequence[Path]) -> SigningKey:
 def read(path: Path) -> SigningKey:
     """The key in a file; its id is the file's name. Raises ConfigFault."""
     try:
-        if _is_loose(path):
-            raise ConfigFault("others may read or change this private key", where=str(path), do=f"chmod 600 {path}")
-        seed = base64.b64decode(path.read_text("ascii").strip(), validate=True)
-    except (OSError, binascii.Error, UnicodeDecodeError) as error:
+        seed = base64.b64decode(text(path), validate=True)
+    except binascii.Error as error:
         raise ConfigFault(f"cannot read the private key: {error}", where=str(path)) from None
     if len(seed) != 32:
         raise ConfigFault(f"the seed has {len(seed)} bytes, not 32", where=str(path))
@@ -40,6 +38,16 @@ def read(path: Path) -> SigningKey:
 def loose(folders: Sequence[Path]) -> list[Path]:
     """Private keys in these folders that others may read or change."""
     return [path for folder in folders for path in sorted(folder.glob("*.key")) if _is_loose(path)]
+
+
+def text(path: Path) -> str:
+    """The text of a secret file, stripped. Raises ConfigFault, also where others may read it."""
+    try:
+        if _is_loose(path):
+            raise ConfigFault("others may read or change this secret", where=str(path), do=f"chmod 600 {path}")
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigFault(f"cannot read the secret: {error}", where=str(path)) from None
 
 
 def _is_loose(path: Path) -> bool:

@@ -20,13 +20,16 @@ import prometheus_client as prometheus
 import sdnotify
 import structlog
 
+from swexchange.core.breaker import Standing
 from swexchange.core.codes import HELD
+from swexchange.core.forecast import Sample
 from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import ConfigFault, Fault
 from swexchange.forwarder import Sent
 from swexchange.pipeline import Report
 from swexchange.plain import plain
+from swexchange.upstream import Fates
 
 
 def configure_logs(style: str, level: str) -> None:
@@ -234,6 +237,28 @@ class Observer:
             else:
                 self._metrics.failed.labels(fate).inc()
             self._log.info("sent again", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
+        flush_logs()
+
+    def forwarded(self, fates: Fates) -> None:
+        """Copies were sent to an upstream."""
+        for copy, fate in fates:
+            if fate is Fate.CONFIRMED:
+                self._metrics.sent.inc()
+            else:
+                self._metrics.failed.labels(fate).inc()
+            say = self._log.info if fate is Fate.CONFIRMED else self._log.warning
+            say("forwarded", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
+        flush_logs()
+
+    def upstream(self, name: str, standing: Standing, before: Sample, now: Sample, oldest: datetime | None) -> None:
+        """A look at how an upstream stands."""
+
+    def breaker(self, name: str, standing: Standing) -> None:
+        """The breaker before an upstream opened or closed."""
+        if standing.since is None:
+            self._log.info("upstream is back", upstream=name)
+        else:
+            self._log.error("upstream is away, nothing more is tried", upstream=name, why=standing.reason)
         flush_logs()
 
     def alive(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,6 +76,32 @@ class Observer(Protocol):
 
     def recovered(self) -> None:
         """The first step without trouble after trouble."""
+
+
+class InTurn:
+    """Several sources as one: a batch is of one of them, and so is its acknowledgement."""
+
+    def __init__(self, sources: Sequence[Source], sleep: Callable[[float], object]) -> None:
+        self._waiting, self._sleep = deque(sources), sleep
+
+    def take(self, max_messages: int, max_bytes: int, wait: float) -> Sequence[Delivery]:
+        """What the next source has that has anything; with no source at all nothing ever comes."""
+        if not self._waiting:
+            self._sleep(wait)
+        for _ in range(len(self._waiting)):
+            self._waiting.rotate(-1)
+            if batch := self._waiting[-1].take(max_messages, max_bytes, wait / len(self._waiting)):
+                return batch
+        return ()
+
+    def ack_through(self, tag: int) -> None:
+        """Acknowledge the batch that was taken last."""
+        self._waiting[-1].ack_through(tag)
+
+    def close(self) -> None:
+        """Close all."""
+        for source in self._waiting:
+            source.close()
 
 
 @dataclass(frozen=True, slots=True)

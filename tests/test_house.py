@@ -56,6 +56,7 @@ INNER = (
     "pipeline",
     "forwarder",
     "quarantine",
+    "upstream",
     "rules",
 )  # handed their neighbours
 BANNED_MODULES = {"asyncio", "pickle", "marshal", "shelve", "importlib.metadata", "pkgutil"}

@@ -106,7 +106,11 @@ class Consumer(Link):
 
 
 class Intake(Consumer):
-    """The daemon's consumer."""
+    """The daemon's consumer. `sender`: whose messages the queue brings; '' = the exchange they came through says it."""
+
+    def __init__(self, server: Server, queue: str, prefetch: int = PREFETCH, sender: str = "") -> None:
+        self._sender = sender
+        super().__init__(server, queue, prefetch)
 
     def take(self, max_messages: int, max_bytes: int, wait: float) -> list[Delivery]:
         """The messages that are here: wait up to `wait` seconds for the first, never for more.
@@ -114,13 +118,17 @@ class Intake(Consumer):
         At most `max_bytes` of bodies, but always one message when there is one; [] when none
         came. Raises BrokerLost.
         """
-        return [_delivery(raw) for raw in self._take(max_messages, max_bytes, wait)]
+        return [_delivery(raw, self._sender) for raw in self._take(max_messages, max_bytes, wait)]
 
 
 class Outlet(Link):
-    """Publishes persistent, mandatory messages and waits for the broker's word on each."""
+    """Publishes persistent, mandatory messages and waits for the broker's word on each.
 
-    def __init__(self, server: Server, confirm_seconds: float = CONFIRM_SECONDS) -> None:
+    Copies go to the queues of their participants, or to `exchange` with the participant as routing key.
+    """
+
+    def __init__(self, server: Server, confirm_seconds: float = CONFIRM_SECONDS, exchange: str = "") -> None:
+        self._exchange = exchange
         self._confirm_seconds = confirm_seconds
         self._next_tag = 1
         self._confirms = Confirms(1, ())
@@ -129,8 +137,13 @@ class Outlet(Link):
         super().__init__(server, "swexchange outlet")
 
     def publish(self, copies: Sequence[Copy]) -> list[Fate]:
-        """Send copies to the queues of their participants; see `publish_raw`."""
-        return self.publish_raw([_message(copy) for copy in copies])
+        """Send copies; see `publish_raw`."""
+        return self.publish_raw([_message(copy, self._exchange) for copy in copies])
+
+    @property
+    def blocked(self) -> bool:
+        """Whether an alarm of the broker holds publishers back."""
+        return self._blocked
 
     def publish_raw(self, messages: Sequence[Message]) -> list[Fate]:
         """Publish all, confirms in flight; one fate per message, in order.
@@ -229,10 +242,10 @@ def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         yield messages[start:]
 
 
-def _message(copy: Copy) -> Message:
+def _message(copy: Copy, exchange: str) -> Message:
     return Message(
-        exchange="",
-        routing_key=queue(copy.kind, copy.to),
+        exchange=exchange,
+        routing_key=copy.to if exchange else queue(copy.kind, copy.to),
         body=copy.body,
         message_id=copy.id,
         type=copy.type,
@@ -241,7 +254,7 @@ def _message(copy: Copy) -> Message:
     )
 
 
-def _delivery(raw: Delivered) -> Delivery:
+def _delivery(raw: Delivered, sender: str) -> Delivery:
     found = read_properties(raw.properties)
     properties = Properties(
         message_id=_clean(found.get("message_id", b"")),
@@ -249,7 +262,7 @@ def _delivery(raw: Delivered) -> Delivery:
         content_type=_clean(found.get("content_type", b"")),
         user_id=_clean(found.get("user_id", b"")),
     )
-    return Delivery(raw.tag, submitter(raw.exchange), raw.body, properties, raw.redelivered)
+    return Delivery(raw.tag, sender or submitter(raw.exchange), raw.body, properties, raw.redelivered)
 
 
 def _clean(raw: bytes) -> str:

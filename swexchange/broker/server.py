@@ -94,7 +94,7 @@ def explain(error: BaseException, where: str) -> BrokerLost:
     for cause in causes:
         what, do = _plain(cause)
         if what:
-            return BrokerLost(what, where=where, do=do)
+            return BrokerLost(what, where=where, do=do, code=_code(cause))
     return BrokerLost(f"the connection to RabbitMQ was lost: {causes[-1]!r}", where=where)
 
 
@@ -118,6 +118,13 @@ def _plain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, amqp.AMQPHeartbeatTimeout):
         return "RabbitMQ fell silent: heartbeats were missed", "Check the network and the broker's load"
     return _network(error)
+
+
+def _code(error: BaseException) -> int:
+    """The reply code; 403 too where the login was refused without one."""
+    if isinstance(error, (amqp.AuthenticationError, amqp.ProbableAuthenticationError)):
+        return 403
+    return int(getattr(error, "reply_code", 0))
 
 
 def _network(error: BaseException) -> tuple[str, str]:

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +24,7 @@ from swexchange.broker.topology import INTAKE
 from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.cli.topology import problems, wanted
+from swexchange.cli.upstream import connect, forwarding
 from swexchange.cli.wiring import server, tested_rules
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.errors import BrokerLost, ConfigFault
@@ -31,6 +32,7 @@ from swexchange.explain import Explainer
 from swexchange.health.problem import Danger
 from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, utc_now
 from swexchange.quarantine import Quarantine
+from swexchange.rules.load import load_upstreams
 from swexchange.rules.reload import RulesFile
 from swexchange.settings import Settings
 from swexchange.store import Attempts, open_ledger
@@ -44,15 +46,19 @@ _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that share the work."
 )
-@click.option("--number", default=0, show_default=True, type=click.IntRange(0), help="Which worker this is.")
+@click.option("--number", type=click.IntRange(0), help="Be this one worker alone, without upstreams.")
+@click.option("--upstream", default="", help="Serve this upstream alone: forward to it, take what it sends.")
 @click.option("--no-check", is_flag=True, help="Start even where RabbitMQ is set up so that it loses messages.")
 @click.pass_obj
-def run(settings: Settings, workers: int, number: int, no_check: bool) -> None:
+def run(settings: Settings, workers: int, number: int | None, upstream: str, no_check: bool) -> None:
     """Take messages until SIGTERM or Ctrl-C: the batch in hand is finished first.
 
     SIGHUP reads routes.yaml, schemas and keys again; a changed routes.yaml is noticed without it.
     The database must be at the current version (`swexchange db upgrade`) and the topology must
     exist (`swexchange topology apply`).
+
+    Each upstream of routes.yaml gets a process of its own beside the workers; one that is added
+    later gets it at the next start, and what is for it waits until then.
 
     With SWX_MANAGEMENT_URL it looks first whether queues or policies would lose messages, and if so
     does not start: exit code 2. A worker that is replaced later is started without this.
@@ -61,14 +67,19 @@ def run(settings: Settings, workers: int, number: int, no_check: bool) -> None:
     Examples:
       swexchange run
       swexchange run --workers 2
+      swexchange run --number 1
+      swexchange run --upstream province
     """
     configure_logs(settings.log, settings.log_level)
+    upstreams = load_upstreams(Path(settings.routes))
+    if upstream and upstream not in upstreams:
+        raise ConfigFault(f"there is no upstream {upstream}", where=settings.routes, do="Name one that stands there")
     if not no_check:
         _refuse_losses(settings)
-    if workers == 1:
-        _work(settings, number)
+    if upstream or number is not None or not (upstreams or workers > 1):
+        _work(settings, number or 0, upstream)
     else:
-        raise SystemExit(_supervise(workers))
+        raise SystemExit(_supervise(workers, list(upstreams)))
 
 
 def _refuse_losses(settings: Settings) -> None:
@@ -93,7 +104,7 @@ def _refuse_losses(settings: Settings) -> None:
         )
 
 
-def _work(settings: Settings, number: int) -> None:
+def _work(settings: Settings, number: int, upstream: str) -> None:
     metrics = Metrics()
     observer = Observer(metrics)
     with (
@@ -109,7 +120,7 @@ def _work(settings: Settings, number: int) -> None:
             time.monotonic,
         )
         worker = Worker(
-            lambda: _connect(settings),
+            lambda: connect(settings, rules_file.latest.upstreams[upstream]) if upstream else _connect(settings),
             ledger,
             rules_file,
             observer,
@@ -124,7 +135,11 @@ def _work(settings: Settings, number: int) -> None:
             metrics.serve(settings.metrics_port + number)
         _settle_memory()
         observer.started(rules_file.current(), number)
-        worker.run()
+        with ExitStack() as beside:
+            if upstream:
+                rules = lambda: rules_file.latest  # noqa: E731
+                beside.enter_context(forwarding(settings, upstream, rules, observer, worker.stop, lambda: None))
+            worker.run()
     if not stopping:
         observer.spent(_resident_mb())
         os.execv(sys.executable, _again(sys.argv[1:]))  # noqa: S606
@@ -182,10 +197,11 @@ def _settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _supervise(workers: int) -> int:
-    """Run workers as children: pass signals on, replace one that dies, end when asked to."""
+def _supervise(workers: int, upstreams: Sequence[str]) -> int:
+    """Run workers and upstreams as children: pass signals on, replace one that dies, end when asked to."""
     log = structlog.get_logger()
-    children: dict[int, subprocess.Popen[bytes]] = {n: _start(n) for n in range(workers)}
+    roles = dict(enumerate(("",) * workers + tuple(upstreams)))
+    children: dict[int, subprocess.Popen[bytes]] = {n: _start(n, roles[n]) for n in roles}
     stopping = False
 
     def stop() -> None:
@@ -206,17 +222,22 @@ def _supervise(workers: int) -> int:
             if child.returncode == exits.USAGE:  # a wrong setting or file: starting again cannot help
                 stop()
                 return exits.USAGE
-            log.error("worker died, starting another", worker=number, exit=child.returncode)
+            log.error("worker died, starting another", worker=number, upstream=roles[number], exit=child.returncode)
             flush_logs()
             time.sleep(1.0 if time.monotonic() - started[number] < 5 else 0.0)
-            children[number], started[number] = _start(number), time.monotonic()
+            children[number], started[number] = _start(number, roles[number]), time.monotonic()
     return exits.DONE
 
 
-def _start(number: int) -> subprocess.Popen[bytes]:
+def _start(number: int, upstream: str) -> subprocess.Popen[bytes]:
     arguments = [a for i, a in enumerate(sys.argv[1:]) if not _is_workers(i)]
     command = [*_again(arguments), "--number", str(number)]
-    return subprocess.Popen(command, preexec_fn=_end_with_parent)  # noqa: S603, PLW1509 - there are no threads here
+    environment = dict(os.environ)
+    if upstream:
+        command += ["--upstream", upstream]
+        # Readiness and watchdog are the workers' to tell: an upstream must not speak for them.
+        environment.pop("NOTIFY_SOCKET", None)
+    return subprocess.Popen(command, preexec_fn=_end_with_parent, env=environment)  # noqa: S603, PLW1509 - no threads
 
 
 def _again(arguments: list[str]) -> list[str]:

@@ -25,9 +25,9 @@ def topology() -> None:
 
 
 def wanted(settings: Settings) -> Topology:
-    """The topology that the participants of routes.yaml need."""
+    """The topology that the participants of routes.yaml need; who is behind an upstream has its own there."""
     participants, _ = load_parties(Path(settings.routes))
-    return Topology(tuple(participants))
+    return Topology(tuple(p.id for p in participants.values() if not p.upstream))
 
 
 @topology.command()

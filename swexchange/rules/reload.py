@@ -38,6 +38,11 @@ class RulesFile:
                 self._reload()
         return self._rules
 
+    @property
+    def latest(self) -> Rulebook:
+        """The rules as last read, without a look at the file: for other threads."""
+        return self._rules
+
     def expire(self) -> None:
         """Read everything again at the next look, changed or not (SIGHUP: schemas and keys too)."""
         self._seen = None

@@ -89,10 +89,11 @@ class House:
             "SWX_LOG": "json",
         }
 
-    def furnish(self) -> House:
-        """Write rules and keys, make the database, declare the topology."""
+    def furnish(self, change: Callable[[dict[str, Any]], object] = lambda rules: None) -> House:
+        """Write rules, changed as asked, and keys; make the database, declare the topology."""
         (self.folder / "schemas").symlink_to(ROOT / "schemas")
         rules = _trimmed()
+        change(rules)
         own_rules.write(rules, self.routes)
         own_rules.write_private((rules["platform"], *rules["participants"]), self.folder / "keys")
         for command in (("db", "upgrade"), ("topology", "apply")):
@@ -208,7 +209,9 @@ def until(condition: Callable[[], bool], what: str, log_file: Path | None = None
         time.sleep(0.05)
 
 
-def house(folder: Path, database_url: str = "") -> House:
+def house(
+    folder: Path, database_url: str = "", change: Callable[[dict[str, Any]], object] = lambda rules: None
+) -> House:
     """A furnished house in an empty folder, on a vhost of its own."""
     url = rabbit.shared().vhost(f"t{abs(hash(str(folder))):x}")
-    return House(folder, url, database_url or f"sqlite:///{folder}/exchange.db").furnish()
+    return House(folder, url, database_url or f"sqlite:///{folder}/exchange.db").furnish(change)

@@ -1,0 +1,101 @@
+"""What the daemon does for an upstream: forward to it on a thread of its own, take what it sends as everything else."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from swexchange import keyfile
+from swexchange.broker import Intake, Outlet, Server, Tls
+from swexchange.cli.wiring import server
+from swexchange.core.rulebook import Rulebook, Upstream
+from swexchange.errors import ConfigFault
+from swexchange.observe import Observer, utc_now
+from swexchange.settings import Settings
+from swexchange.store import open_backlog
+from swexchange.upstream import Forwarder
+from swexchange.worker import InTurn, Links
+
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def upstream_server(settings: Settings, name: str) -> Server:
+    """An upstream's broker: `upstream-<name>.url`, PEM files beside it, in the folders of keys. Raises ConfigFault."""
+    for folder in settings.key_folders:
+        path = folder / f"upstream-{name}.url"
+        if path.is_file():
+            tls = Tls(*(_beside(path, part) for part in ("ca", "cert", "key")))
+            return _safe(Server(keyfile.text(path), tls), path)
+    where = " or ".join(str(folder) for folder in settings.key_folders)
+    raise ConfigFault(
+        f"no upstream-{name}.url in {where}",
+        do="Put the URL there, amqps://user:password@host:5671/vhost, mode 0600, or set SWX_KEYS",
+    )
+
+
+def _beside(path: Path, part: str) -> str:
+    file = path.with_suffix(f".{part}.pem")
+    return str(file) if file.is_file() else ""
+
+
+def _safe(broker: Server, path: Path) -> Server:
+    """The same broker; passwords go over the net by TLS alone."""
+    parameters = broker.parameters()
+    if parameters.ssl_options is None and parameters.host not in _HERE:
+        raise ConfigFault(
+            f"the URL of {parameters.host} is not amqps", where=str(path), do="Use TLS: amqps://, and its port"
+        )
+    return broker
+
+
+def connect(settings: Settings, upstream: Upstream) -> Links:
+    """The links of a worker for what an upstream sends: from its queues, to our own broker."""
+    outlet = Outlet(server(settings), settings.confirm_seconds)
+    sources: list[Intake] = []
+    try:
+        if upstream.queues:
+            there = upstream_server(settings, upstream.name)
+            prefetch = 2 * settings.batch
+            sources.extend(Intake(there, queue.name, prefetch, queue.sender) for queue in upstream.queues)
+        return Links(InTurn(sources, time.sleep), outlet)
+    except BaseException:
+        for link in (*sources, outlet):
+            link.close()
+        raise
+
+
+@contextmanager
+def forwarding(
+    settings: Settings,
+    name: str,
+    rules: Callable[[], Rulebook],
+    observer: Observer,
+    on_end: Callable[[], object],
+    free_disk: Callable[[], int | None],
+) -> Iterator[None]:
+    """Forward to an upstream meanwhile; `on_end` is called should that end by itself, and what ended it is raised."""
+    there = upstream_server(settings, name)
+    with open_backlog(settings.database_url) as backlog, ThreadPoolExecutor(1, f"forward {name}") as thread:
+        forwarder = Forwarder(
+            name,
+            lambda upstream: Outlet(there, settings.confirm_seconds, upstream.exchange),
+            backlog,
+            rules,
+            observer,
+            utc_now,
+            holder=f"{socket.gethostname()}:{os.getpid()}",
+            max_bytes=settings.batch_bytes,
+            free_disk=free_disk,
+        )
+        running = thread.submit(forwarder.run)
+        running.add_done_callback(lambda _: on_end())
+        try:
+            yield
+        finally:
+            forwarder.stop()
+        running.result()
