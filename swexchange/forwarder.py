@@ -40,6 +40,9 @@ class Outstanding(Protocol):
     def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note their fates: a confirmed one is done, another is due again later (10 s, doubling to 10 min)."""
 
+    def owed(self, most: int) -> int:
+        """How many copies are due or queued, counted to `most` of each."""
+
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent and are due for a try (1 s, doubling to 1 min); body included."""
 

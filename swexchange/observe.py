@@ -13,16 +13,16 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import prometheus_client as prometheus
 import sdnotify
 import structlog
 
-from swexchange.core.breaker import Standing
+from swexchange.core.breaker import Standing, State
 from swexchange.core.codes import HELD
-from swexchange.core.forecast import Sample
+from swexchange.core.forecast import Forecast, Sample
 from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import ConfigFault, Fault
@@ -129,7 +129,22 @@ class Metrics:
         self.reloads = prometheus.Counter(
             "swexchange_reloads", "Attempts to load changed rules", ["result"], registry=registry
         )
+        self.stopped = prometheus.Gauge(
+            "swexchange_intake_stopped", "1 while a watermark holds the intake back", registry=registry
+        )
+        self.backlog = self._of_upstream("backlog", "Copies that wait for an upstream")
+        self.oldest = self._of_upstream("oldest_seconds", "Age of the oldest of them")
+        self.growth = self._of_upstream("growth", "Copies a second by which they grow")
+        self.drained = self._of_upstream("drained_seconds", "Until they are sent; +Inf: never, or not known")
+        self.disk = self._of_upstream(
+            "disk_full_seconds", "Until the intake stops for want of disk; +Inf: not in sight"
+        )
+        self.open = self._of_upstream("open", "1 while the breaker is open")
+        self.success = self._of_upstream("last_success_timestamp_seconds", "When a copy was last confirmed")
         self.rules = prometheus.Info("swexchange_rules", "The rules in force", registry=registry)
+
+    def _of_upstream(self, name: str, meaning: str) -> prometheus.Gauge:
+        return prometheus.Gauge(f"swexchange_upstream_{name}", meaning, ["upstream"], registry=self.registry)
 
     def serve(self, port: int) -> None:
         """Answer Prometheus on 127.0.0.1."""
@@ -250,8 +265,17 @@ class Observer:
             say("forwarded", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
         flush_logs()
 
-    def upstream(self, name: str, standing: Standing, before: Sample, now: Sample, oldest: datetime | None) -> None:
+    def upstream(self, name: str, standing: Standing, now: Sample, oldest: datetime | None, told: Forecast) -> None:
         """A look at how an upstream stands."""
+        metrics = self._metrics
+        metrics.backlog.labels(name).set(now.backlog)
+        metrics.oldest.labels(name).set((now.at - oldest).total_seconds() if oldest else 0)
+        metrics.growth.labels(name).set(told.growth)
+        metrics.drained.labels(name).set(_seconds(told.drained_in))
+        metrics.disk.labels(name).set(_seconds(told.disk_full_in))
+        metrics.open.labels(name).set(standing.state is not State.CLOSED)
+        if standing.last_success:
+            metrics.success.labels(name).set(standing.last_success.timestamp())
 
     def breaker(self, name: str, standing: Standing) -> None:
         """The breaker before an upstream opened or closed."""
@@ -259,6 +283,16 @@ class Observer:
             self._log.info("upstream is back", upstream=name)
         else:
             self._log.error("upstream is away, nothing more is tried", upstream=name, why=standing.reason)
+        flush_logs()
+
+    def held_back(self, why: str) -> None:
+        """The intake stands still, or runs again."""
+        self._metrics.stopped.set(bool(why))
+        if why:
+            self._log.error("intake stopped, the broker holds senders back", why=why)
+        else:
+            self._log.info("intake resumed")
+        self._manager.notify(f"STATUS={plain(why) or 'working'}")
         flush_logs()
 
     def alive(self) -> None:
@@ -291,6 +325,10 @@ class Observer:
         self._metrics.reloads.labels("refused").inc()
         self._log.error("rules refused, the old ones stay", what=fault.what, where=fault.where, do=fault.do)
         flush_logs()
+
+
+def _seconds(duration: timedelta | None) -> float:
+    return float("inf") if duration is None else duration.total_seconds()
 
 
 def utc_now() -> datetime:

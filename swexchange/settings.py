@@ -29,6 +29,10 @@ class Settings:
     keys: str = "keys"  # folder of private keys, <key id>.key; systemd's $CREDENTIALS_DIRECTORY goes first
     batch: int = 500  # messages taken at once, at most
     batch_bytes: int = 16 * 1024 * 1024  # bytes taken at once, at most (one message always passes)
+    backlog_stop: int = 1_000_000  # copies owed at which the intake stops; the broker then holds senders back
+    backlog_resume: int = 900_000  # and at which it resumes
+    disk_stop_mb: int = 1024  # MB free beside an SQLite database below which the intake stops
+    disk_resume_mb: int = 2048  # and at which it resumes
     confirm_seconds: float = 30.0  # how long to wait for the broker's confirms
     memory_mb: int = 1024  # a worker that has grown over this starts afresh between two batches
     metrics_port: int = 0  # Prometheus port on 127.0.0.1; worker n takes port + n; 0 = none

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from swexchange.core.breaker import Breaker, Standing, State
-from swexchange.core.forecast import Sample
+from swexchange.core.forecast import Forecast, Sample, forecast
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Copy, Fate
 from swexchange.core.rulebook import Rulebook, Upstream
@@ -83,8 +83,8 @@ class Observer(Protocol):
     def forwarded(self, fates: Fates) -> None:
         """Copies were sent, with these fates."""
 
-    def upstream(self, name: str, standing: Standing, before: Sample, now: Sample, oldest: datetime | None) -> None:
-        """A look at how an upstream stands."""
+    def upstream(self, name: str, standing: Standing, now: Sample, oldest: datetime | None, told: Forecast) -> None:
+        """A look at how an upstream stands: what waits, since when the oldest, and what becomes of it."""
 
     def breaker(self, name: str, standing: Standing) -> None:
         """The breaker opened or closed."""
@@ -108,10 +108,11 @@ class Forwarder:
         holder: str,
         max_bytes: int,
         free_disk: Callable[[], int | None],
+        disk_stop: int,
     ) -> None:
         self._name, self._connect, self._backlog, self._rules = name, connect, backlog, rules
         self._observer, self._clock, self._holder = observer, clock, holder
-        self._max_bytes, self._free_disk = max_bytes, free_disk
+        self._max_bytes, self._free_disk, self._disk_stop = max_bytes, free_disk, disk_stop
         self._stopping = threading.Event()
         self._outlet: Outlet | None = None
         self._breaker = Breaker()
@@ -200,7 +201,8 @@ class Forwarder:
         if not self._samples or now - self._samples[-1].at >= SAMPLE:
             self._samples = [*self._samples[-1:], sample]
         self._backlog.tell(self._name, self._standing, self._samples[0])
-        self._observer.upstream(self._name, self._standing, self._samples[0], sample, oldest)
+        told = forecast(self._samples[0], sample, self._standing.pace, self._disk_stop)
+        self._observer.upstream(self._name, self._standing, sample, oldest, told)
 
     def _learn_pace(self, pace: float) -> None:
         assert self._standing is not None

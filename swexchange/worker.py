@@ -17,6 +17,7 @@ from typing import Protocol
 
 from swexchange.core.model import Delivery
 from swexchange.core.rulebook import Rulebook
+from swexchange.core.watermark import Watermarks, stopped
 from swexchange.crashpoint import crashpoint
 from swexchange.decider import DecideAll, decide_each
 from swexchange.errors import Fault
@@ -24,6 +25,7 @@ from swexchange.forwarder import Outstanding, Sent, send_due
 from swexchange.pipeline import Ledger, Report, Sink, process
 
 WAIT = 0.5  # seconds a take waits for its first message: how soon a stop is noticed at rest
+GATE = 5.0  # seconds between two looks at backlog and disk
 SWEEP = 1.0  # seconds between two passes of the forwarder
 LONGEST_PAUSE = 30.0  # seconds between two attempts while a neighbour is down
 
@@ -59,6 +61,28 @@ class Rules(Protocol):
         """The rules now; reloads when the file has changed, keeps the old ones when the new are wrong."""
 
 
+class Gate:
+    """Whether the intake may run. Looks at backlog and disk now and then: `closed` is asked before every batch."""
+
+    def __init__(
+        self,
+        marks: Watermarks,
+        owed: Callable[[int], int],
+        free_disk: Callable[[], int | None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._marks, self._owed, self._free_disk, self._monotonic = marks, owed, free_disk, monotonic
+        self._why, self._look_at = "", 0.0
+
+    def closed(self) -> str:
+        """Why it is closed; '' = it is open. Raises StoreDown."""
+        if self._monotonic() >= self._look_at:
+            self._look_at = self._monotonic() + GATE
+            owed = self._owed(self._marks.backlog_stop)
+            self._why = stopped(self._marks, owed, self._free_disk(), was=bool(self._why))
+        return self._why
+
+
 class Observer(Protocol):
     """Who is told what happened: logs, metrics, the service manager."""
 
@@ -67,6 +91,9 @@ class Observer(Protocol):
 
     def swept(self, sent: Sent) -> None:
         """The forwarder did something."""
+
+    def held_back(self, why: str) -> None:
+        """The intake stands still, for this reason; '' = it runs again."""
 
     def alive(self) -> None:
         """The worker made progress, or is at rest and well."""
@@ -120,7 +147,8 @@ class Links:
 class Worker:
     """Runs the main path on one thread. `stop` may be called from a signal handler.
 
-    `is_spent` is asked after every step; once it says so, `run` ends as if stopped.
+    `is_spent` is asked after every step; once it says so, `run` ends as if stopped. `held_back` says
+    why nothing may be taken now, '' when it may.
     """
 
     def __init__(
@@ -135,11 +163,12 @@ class Worker:
         max_bytes: int,
         decide_all: DecideAll = decide_each,
         is_spent: Callable[[], bool] = lambda: False,
+        held_back: Callable[[], str] = lambda: "",
     ) -> None:
         self._connect, self._memory, self._rules = connect, memory, rules
         self._observer, self._clock = observer, clock
         self._max_messages, self._max_bytes = max_messages, max_bytes
-        self._decide_all, self._is_spent = decide_all, is_spent
+        self._decide_all, self._is_spent, self._held_back = decide_all, is_spent, held_back
         self._stopping = threading.Event()
         self._next_sweep = 0.0
 
@@ -163,16 +192,34 @@ class Worker:
                 self._stopping.wait(pause)
 
     def _steps(self) -> Iterator[None]:
-        """Steps on new links, until stopped or spent."""
+        """Steps on new links, until stopped, spent or held back."""
         links = self._connect()
         try:
             while not self._stopping.is_set():
+                if why := self._held_back():
+                    yield from self._stand_still(links, why)
+                    return
                 self.step(links)
                 yield
                 if self._is_spent():
                     self.stop()
         finally:
             links.close()
+
+    def _stand_still(self, links: Links, why: str) -> Iterator[None]:
+        """Take nothing until there is room again; what is owed is sent on.
+
+        The source is closed, not left alone: what was prefetched goes back to the queue, and no
+        timeout of the broker finds it unacknowledged.
+        """
+        self._observer.held_back(why)
+        links.source.close()
+        while not self._stopping.is_set() and self._held_back():
+            self._sweep(links.outlet, self._rules.current())
+            self._observer.alive()
+            yield
+            self._stopping.wait(WAIT)
+        self._observer.held_back("")
 
     def step(self, links: Links) -> None:
         """One pass over whatever is there. Raises BrokerLost or StoreDown; then nothing was acknowledged."""

@@ -6,11 +6,26 @@ docs/reference/commands.md.
 
 from __future__ import annotations
 
-from swexchange.cli import audit, db, doctor, held, keys, messages, routes, run, schemas, status, topology, traffic
+from swexchange.cli import (
+    audit,
+    backlog,
+    db,
+    doctor,
+    held,
+    keys,
+    messages,
+    routes,
+    run,
+    schemas,
+    status,
+    topology,
+    traffic,
+)
 from swexchange.cli.root import cli
 
 __all__ = [
     "audit",
+    "backlog",
     "cli",
     "db",
     "doctor",

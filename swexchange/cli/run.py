@@ -25,7 +25,7 @@ from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.cli.topology import problems, wanted
 from swexchange.cli.upstream import connect, forwarding
-from swexchange.cli.wiring import server, tested_rules
+from swexchange.cli.wiring import free_disk, server, tested_rules, watermarks
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.explain import Explainer
@@ -36,7 +36,7 @@ from swexchange.rules.load import load_upstreams
 from swexchange.rules.reload import RulesFile
 from swexchange.settings import Settings
 from swexchange.store import Attempts, open_ledger
-from swexchange.worker import Links, Worker
+from swexchange.worker import Gate, Links, Worker
 
 _MALLOC = {-8: 1, -1: 64 << 20, -2: 8 << 20, -3: 32 << 20}  # <malloc.h>: arenas, trim, top pad, mmap threshold
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
@@ -107,6 +107,7 @@ def _refuse_losses(settings: Settings) -> None:
 def _work(settings: Settings, number: int, upstream: str) -> None:
     metrics = Metrics()
     observer = Observer(metrics)
+    marks, disk = watermarks(settings), free_disk(settings)
     with (
         closing(Explainer()) as explainer,
         open_ledger(settings.database_url) as ledger,
@@ -129,6 +130,7 @@ def _work(settings: Settings, number: int, upstream: str) -> None:
             max_bytes=settings.batch_bytes,
             decide_all=Quarantine(FreshThreads(partial(decide_each, on_bug=observer.bug)), attempts),
             is_spent=lambda: _resident_mb() > settings.memory_mb,
+            held_back=Gate(marks, ledger.owed, disk, time.monotonic).closed,
         )
         stopping = _stop_on_signals(worker, observer, rules_file)
         if settings.metrics_port:
@@ -138,7 +140,7 @@ def _work(settings: Settings, number: int, upstream: str) -> None:
         with ExitStack() as beside:
             if upstream:
                 rules = lambda: rules_file.latest  # noqa: E731
-                beside.enter_context(forwarding(settings, upstream, rules, observer, worker.stop, lambda: None))
+                beside.enter_context(forwarding(settings, upstream, rules, observer, worker.stop))
             worker.run()
     if not stopping:
         observer.spent(_resident_mb())

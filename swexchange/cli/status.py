@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from swexchange.cli.backlog import upstreams
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
@@ -20,14 +21,23 @@ from swexchange.store.archive import Open
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def status(settings: Settings, as_json: bool) -> None:
-    """Say what is open: waiting answers, copies still due and since when, batches in work."""
+    """Say what is open: waiting answers, copies still due and since when, batches in work, and each upstream.
+
+    Of an upstream: how many copies wait, how they grow, when they will be sent and the disk be full
+    at this rate, the breaker, and the last success.
+    """
     with open_archive(settings.database_url) as archive:
         now = archive.open(utc_now())
+        above = upstreams(settings, archive, utc_now())
     told = {
         **asdict(now),
         **{name: local_time(at) if at else "" for name, at in _times(now).items()},
     }
-    emit(told, as_json, lambda: table([(name, _shown(value)) for name, value in told.items()]))
+    rows = [(name, _shown(value)) for name, value in told.items()]
+    rows += [
+        (f"{one['name']}: {name}", _shown(value)) for one in above for name, value in one.items() if name != "name"
+    ]
+    emit({**told, "upstreams": above}, as_json, lambda: table(rows))
 
 
 def _times(now: Open) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from swexchange import keyfile
 from swexchange.broker import Intake, Outlet, Server, Tls
-from swexchange.cli.wiring import server
+from swexchange.cli.wiring import free_disk, server, watermarks
 from swexchange.core.rulebook import Rulebook, Upstream
 from swexchange.errors import ConfigFault
 from swexchange.observe import Observer, utc_now
@@ -76,7 +76,6 @@ def forwarding(
     rules: Callable[[], Rulebook],
     observer: Observer,
     on_end: Callable[[], object],
-    free_disk: Callable[[], int | None],
 ) -> Iterator[None]:
     """Forward to an upstream meanwhile; `on_end` is called should that end by itself, and what ended it is raised."""
     there = upstream_server(settings, name)
@@ -90,7 +89,8 @@ def forwarding(
             utc_now,
             holder=f"{socket.gethostname()}:{os.getpid()}",
             max_bytes=settings.batch_bytes,
-            free_disk=free_disk,
+            free_disk=free_disk(settings),
+            disk_stop=watermarks(settings).disk_stop,
         )
         running = thread.submit(forwarder.run)
         running.add_done_callback(lambda _: on_end())

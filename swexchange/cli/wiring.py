@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from swexchange import yamlfile
 from swexchange.broker import Server, Tls
 from swexchange.core.rulebook import Rulebook
+from swexchange.core.watermark import Watermarks
+from swexchange.errors import ConfigFault
 from swexchange.explain import Explainer
 from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.rules.load import load
 from swexchange.schemas import Schemas
 from swexchange.settings import Settings
+from swexchange.store.engine import folder_of
 from swexchange.yamlfile import YamlFile
+
+MB = 1_000_000
 
 
 def rules_file(settings: Settings) -> YamlFile:
@@ -45,6 +51,24 @@ def checked_rules(settings: Settings, file: YamlFile | None = None) -> Iterator[
 
 def _load(file: YamlFile, settings: Settings, explainer: Explainer, key_folders: Sequence[Path] | None) -> Rulebook:
     return load(file, Schemas(Path(settings.schemas), explainer), key_folders)
+
+
+def watermarks(settings: Settings) -> Watermarks:
+    """When the intake stops and resumes. Raises ConfigFault where a mark to resume is on the wrong side."""
+    if settings.backlog_resume >= settings.backlog_stop or settings.disk_resume_mb <= settings.disk_stop_mb:
+        raise ConfigFault(
+            "the intake would stop and resume at once",
+            where="environment",
+            do="Set SWX_BACKLOG_RESUME below SWX_BACKLOG_STOP, and SWX_DISK_RESUME_MB above SWX_DISK_STOP_MB",
+        )
+    disk = (mb * MB for mb in (settings.disk_stop_mb, settings.disk_resume_mb))
+    return Watermarks(settings.backlog_stop, settings.backlog_resume, *disk)
+
+
+def free_disk(settings: Settings) -> Callable[[], int | None]:
+    """Looks how many bytes are free beside an SQLite database; None: PostgreSQL's disk cannot be seen from here."""
+    folder = folder_of(settings.database_url)
+    return lambda: shutil.disk_usage(folder).free if folder else None
 
 
 def server(settings: Settings) -> Server:

@@ -10,11 +10,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
 
+from swexchange.core.breaker import Standing
 from swexchange.core.codes import ACCEPTED, HELD
+from swexchange.core.forecast import Sample
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.store import rows
+from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.engine import faults, make_engine, parse_url, where
-from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange
+from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,8 @@ class CopyTrail:
     id: str
     kind: str
     to: str
-    state: str  # sent, unsettled (being sent, or left by a crash), due
-    at: datetime | None  # when it was confirmed, or is due again
+    state: str  # sent, unsettled (being sent, or left by a crash), due, queued (for an upstream), dropped
+    at: datetime | None  # when it was confirmed or dropped, or is due again
     tries: int
     bytes: int
 
@@ -100,6 +103,16 @@ class HeldMessage:
     submitter: str
     bytes: int
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTrail:
+    """How an upstream stands, as its forwarder last said."""
+
+    name: str
+    held_until: datetime  # when its forwarder's lease ends; past = none runs
+    standing: Standing
+    sample: Sample | None  # an earlier look at its backlog
 
 
 class Archive:
@@ -161,6 +174,20 @@ class Archive:
                 held=connection.execute(_counted.where(*_held)).scalar_one(),
                 hour_refused=connection.execute(_counted.where(recent, NOT_ACCEPTED, _is_refused)).scalar_one(),
             )
+
+    def queued(self) -> dict[str, tuple[int, datetime]]:
+        """Copies that wait for upstreams, by recipient: how many, and when the oldest was received."""
+        with self._reading() as connection:
+            return waiting_upstream(connection)
+
+    def upstreams(self) -> list[UpstreamTrail]:
+        """Every upstream that was ever forwarded to."""
+        with self._reading() as connection:
+            found = connection.execute(select(upstream).order_by(upstream.c.name)).mappings().all()
+        return [
+            UpstreamTrail(row["name"], rows.moment(row["held_until"]), standing_of(row), sample_of(row))
+            for row in found
+        ]
 
 
 _later = exchange.alias("later")
@@ -246,7 +273,7 @@ def _trail(connection: Connection, row: rows.Row) -> Trail:
 def _copy_trail(found: rows.Row, row: rows.Row) -> CopyTrail:
     whole = rows.copy_of({**row, "kind": found["kind"], "recipient": found["recipient"], "receipt": found["body"]})
     state = found["state"] or ("sent" if row["settled_at"] is not None else "unsettled")
-    at = {"sent": found["sent_at"] or row["settled_at"], "due": found["due_at"]}.get(state)
+    at = {"sent": found["sent_at"] or row["settled_at"], "dropped": found["sent_at"]}.get(state, found["due_at"])
     return CopyTrail(whole.id, whole.kind, whole.to, state, _moment(at), found["tries"] or 0, len(whole.body))
 
 

@@ -166,13 +166,9 @@ def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> Iter
 
 def waiting_upstream(connection: Connection) -> dict[str, tuple[int, datetime]]:
     """Queued copies by recipient: how many, and when the oldest was received."""
-    grouped = _queued_by_recipient(connection)
-    return {recipient: (count, _received(connection, oldest)) for recipient, count, oldest in grouped}
-
-
-def _queued_by_recipient(connection: Connection) -> Sequence[Any]:
     columns = (copy.c.recipient, func.count(), func.min(copy.c.seq))
-    return connection.execute(select(*columns).where(QUEUED).group_by(copy.c.recipient)).all()
+    grouped = connection.execute(select(*columns).where(QUEUED).group_by(copy.c.recipient)).all()
+    return {recipient: (count, _received(connection, oldest)) for recipient, count, oldest in grouped}
 
 
 def _received(connection: Connection, seq: int) -> datetime:

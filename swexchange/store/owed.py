@@ -87,6 +87,12 @@ class FullLedger(Ledger):
                 found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)).mappings()
                 return [rows.copy_of(row) for row in found]
 
+    def owed(self, most: int) -> int:
+        """How many copies are due or queued, counted to `most` of each."""
+        with faults(self._where), self._reader.begin() as connection:
+            some = (select(copy.c.seq).where(state).limit(most).subquery() for state in (DUE, QUEUED))
+            return sum(connection.execute(select(func.count()).select_from(part)).scalar_one() for part in some)
+
     def _call_back(self, at: int, remote: Set[str]) -> None:
         """Who is behind an upstream has changed: what is queued for others is for our own broker again."""
         others = and_(QUEUED, copy.c.recipient.not_in(remote))

@@ -13,7 +13,7 @@ import pytest
 from swexchange.broker import Outlet, Server
 from swexchange.broker.client import Mailbox, Received
 from swexchange.core.breaker import ENOUGH, Standing, State
-from swexchange.core.forecast import Sample
+from swexchange.core.forecast import Forecast, Sample
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Fate, Kind
 from swexchange.core.rulebook import Participant, Rulebook, Upstream
@@ -41,7 +41,7 @@ class Watcher:
     def forwarded(self, fates: Fates) -> None:
         self.fates.append(fates)
 
-    def upstream(self, name: str, standing: Standing, before: Sample, now: Sample, oldest: datetime | None) -> None:
+    def upstream(self, name: str, standing: Standing, now: Sample, oldest: datetime | None, told: Forecast) -> None:
         self.standing, self.backlog = standing, now.backlog
 
     def breaker(self, name: str, standing: Standing) -> None:
@@ -114,6 +114,7 @@ def province(tmp_path: Path) -> Iterator[Province]:
             holder="this one",
             max_bytes=10**6,
             free_disk=lambda: None,
+            disk_stop=0,
         )
         yield Province(url, ledger, forwarder, watcher, upstream)
         forwarder.stop()
@@ -261,6 +262,7 @@ def test_only_the_holder_of_the_lease_forwards(province: Province) -> None:
             holder="the other",
             max_bytes=10**6,
             free_disk=lambda: None,
+            disk_stop=0,
         )
         second.step()
         assert province.received() == ["A1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,10 +70,6 @@ def _collect(province: Province, count: int, home: House) -> list[str]:
     return list(found.values())
 
 
-def _status(home: House) -> dict[str, object]:
-    return dict(json.loads(home.cli("status", "--json").stdout))
-
-
 def test_messages_go_up_and_receipts_and_messages_come_down(city: House, province: Province) -> None:
     """What goes up is the sender's own bytes; what comes down takes the same path as everything else."""
     daemon = city.daemon()
@@ -112,6 +109,62 @@ def test_an_outage_costs_local_traffic_nothing_and_loses_nothing(city: House, pr
         assert [n for n in came if n.startswith(lane)] == [f"{lane}-{i}" for i in range(8)]
     daemon.wait_for("upstream is back")
     assert daemon.stop() == 0
+
+
+def test_watermarks_hold_senders_back_in_the_broker(city: House, province: Province) -> None:
+    """At the high mark nothing more is taken; status says how things stand; below the low mark it goes on."""
+    few = {"SWX_BACKLOG_STOP": "6", "SWX_BACKLOG_RESUME": "2", "SWX_BATCH": "2"}
+    province.node.stop()
+    numbers = [f"MARK-{i:02d}" for i in range(40)]
+    daemon = city.daemon(ready=True, **few)
+    for start in range(0, 40, 2):
+        city.send([_for_province(city, number, "MARK") for number in numbers[start : start + 2]])
+        time.sleep(0.5)  # the gate looks every few seconds: traffic has to last longer than that
+    daemon.wait_for("intake stopped, the broker holds senders back")
+    until(lambda: _upstream(city)["breaker"] == "open", "the breaker to be told", daemon.log_file)
+    found = _upstream(city)
+    assert found["reason"]
+    assert found["oldest"]
+    assert 6 <= int(str(found["backlog"])) < 40
+    assert found["last_success"] == ""
+    until(lambda: _in_intake(city) == 40 - int(str(_upstream(city)["backlog"])), "the rest to wait in the broker")
+    province.restart()
+    assert _collect(province, 40, city) == numbers
+    daemon.wait_for("intake resumed")
+    until(lambda: _upstream(city)["backlog"] == 0, "nothing to wait")
+    assert _upstream(city)["last_success"]
+    assert daemon.stop() == 0
+
+
+def _upstream(home: House) -> dict[str, object]:
+    (one,) = json.loads(home.cli("status", "--json").stdout)["upstreams"]
+    return dict(one)
+
+
+def _in_intake(home: House) -> int:
+    listed = home.broker("list_queues", "-q", "name", "messages").splitlines()
+    return next(int(line.split()[1]) for line in listed if line.startswith("swx.intake"))
+
+
+def test_an_operator_gives_up_a_copy(city: House, province: Province) -> None:
+    """Preview first; then its lane goes on, and the trail says who, when and why."""
+    province.received()
+    city.send([_for_province(city, number, "DROP") for number in ("DROP-1", "DROP-2")])
+    worker = city.daemon("--number", "0")
+    city.collect(receipts(INTEGRATOR), 2)
+    ((exchange, _),) = [(r["exchange_id"], 0) for r in _search(city, "DROP-1")]
+    drop = ("backlog", "drop", exchange, PROVINCE, "--reason", "withdrawn")
+    assert "would drop: message" in city.cli(*drop).stdout
+    assert city.cli(*drop, "--yes").stdout == "1 dropped\n"
+    assert city.cli(*drop, "--yes").returncode == 1
+    assert "withdrawn" in city.cli("audit", "show", exchange).stdout
+    forwarder = city.daemon("--upstream", "province")
+    assert _collect(province, 1, city) == ["DROP-2"]
+    assert (worker.stop(), forwarder.stop()) == (0, 0)
+
+
+def _search(home: House, message_id: str) -> list[dict[str, str]]:
+    return list(json.loads(home.cli("audit", "search", "--json", "--message-id", message_id).stdout))
 
 
 def test_killed_between_sending_and_noting_it_the_same_ids_go_again(city: House, province: Province) -> None:

@@ -1,0 +1,105 @@
+"""What waits for upstreams, as an operator sees it, and the one way to give up a copy."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swexchange.cli import exits
+from swexchange.cli.root import cli
+from swexchange.cli.wiring import free_disk, watermarks
+from swexchange.core.canonical import local_time
+from swexchange.core.forecast import Sample, forecast
+from swexchange.errors import ConfigFault
+from swexchange.observe import utc_now
+from swexchange.rules.load import load_parties
+from swexchange.settings import Settings
+from swexchange.store import open_archive, open_backlog
+from swexchange.store.archive import Archive, UpstreamTrail
+
+
+def upstreams(settings: Settings, archive: Archive, now: datetime) -> list[dict[str, Any]]:
+    """Each upstream that was ever forwarded to or that something waits for, with its forecast."""
+    behind, waiting = _behind(settings), archive.queued()
+    trails = {trail.name: trail for trail in archive.upstreams()}
+    found = []
+    for name in sorted(trails.keys() | {behind.get(recipient, recipient) for recipient in waiting}):
+        mine = [waiting[recipient] for recipient in waiting if behind.get(recipient, recipient) == name]
+        size, oldest = sum(count for count, _ in mine), min((at for _, at in mine), default=None)
+        found.append(_told(settings, name, trails.get(name), size, oldest, now))
+    return found
+
+
+def _behind(settings: Settings) -> dict[str, str]:
+    """The upstream of each participant behind one; with wrong rules none is known, and recipients stand for them."""
+    try:
+        participants, _ = load_parties(Path(settings.routes))
+    except ConfigFault as fault:
+        click.echo(f"{fault}: recipients are shown instead of upstreams", err=True)
+        return {}
+    return {p.id: p.upstream for p in participants.values() if p.upstream}
+
+
+def _told(
+    settings: Settings, name: str, trail: UpstreamTrail | None, size: int, oldest: datetime | None, now: datetime
+) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": name, "backlog": size, "oldest": local_time(oldest) if oldest else ""}
+    if trail is None:
+        return {**told, "breaker": "", "reason": "no forwarder has run yet: start `swexchange run`"}
+    standing = trail.standing
+    if trail.sample:
+        current = Sample(now, size, standing.sent, free_disk(settings)())
+        seen = forecast(trail.sample, current, standing.pace, watermarks(settings).disk_stop)
+        told["growth_per_minute"] = round(seen.growth * 60, 1)
+        for label, duration in (("drained_in", seen.drained_in), ("disk_full_in", seen.disk_full_in)):
+            told[label] = "" if duration is None else str(duration).partition(".")[0]
+    away = now > trail.held_until
+    return {
+        **told,
+        "breaker": str(standing.state),
+        "open_since": local_time(standing.since) if standing.since else "",
+        "reason": "no forwarder runs now" if away else standing.reason,
+        "last_success": local_time(standing.last_success) if standing.last_success else "",
+        "sent": standing.sent,
+    }
+
+
+@cli.group()
+def backlog() -> None:
+    """Copies that wait for an upstream."""
+
+
+@backlog.command()
+@click.argument("exchange")
+@click.argument("participant")
+@click.option("--reason", required=True, help="Why; it stands in the audit log for good.")
+@click.option("--yes", is_flag=True, help="Do it; without this it only says what would be dropped.")
+@click.pass_obj
+def drop(settings: Settings, exchange: str, participant: str, reason: str, yes: bool) -> None:
+    """Give up what is owed to PARTICIPANT because of EXCHANGE, so that its lane goes on.
+
+    Nothing but this ever drops a copy. Who did it, when and why becomes an event of the exchange.
+    A copy that was sent already cannot be dropped. Exit code 1: there is nothing to drop.
+
+    \b
+    Example:
+      swexchange backlog drop 019cac2a9dc017bb841883fa7d7020a8 DXPGDP4400000001 --reason "withdrawn by phone"
+    """
+    with open_archive(settings.database_url) as archive:
+        trail = archive.show(exchange)
+    owed = [c for c in trail.copies if c.to == participant and c.state in ("queued", "due")] if trail else []
+    if not owed:
+        click.echo(f"nothing is owed to {participant} because of {exchange}", err=True)
+        raise SystemExit(exits.PROBLEMS)
+    if not yes:
+        shown = ", ".join(f"{c.kind} {c.id} ({c.state}, {c.tries} tries)" for c in owed)
+        click.echo(f"would drop: {shown}; add --yes to do it")
+        return
+    with open_backlog(settings.database_url) as store:
+        count = store.drop(exchange, participant, f"{getpass.getuser()}: {reason}", utc_now())
+    click.echo(f"{count} dropped")
+    raise SystemExit(exits.DONE if count else exits.PROBLEMS)
