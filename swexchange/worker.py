@@ -195,6 +195,8 @@ class Worker:
         """Steps on new links, until stopped, spent or held back."""
         links = self._connect()
         try:
+            # First: what an earlier run left for who is behind an upstream now stays before what comes.
+            self._sweep(links.outlet, self._rules.current())
             while not self._stopping.is_set():
                 if why := self._held_back():
                     yield from self._stand_still(links, why)

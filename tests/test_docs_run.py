@@ -29,7 +29,7 @@ from tests import rabbit, world
 from tests.test_docs import BLOCK, NAMED_BLOCK, ROOT, page
 
 FAMILY = page("how-to/add-a-schema-family.md")
-UNITS = ("swexchange.service", "swexchange@.service")
+UNITS = ("swexchange.service", "swexchange@.service", "swexchange-upstream@.service")
 _INSERTED = re.compile(r"^Under `([a-z]+:)` [^`]*?:\n\n```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -166,7 +166,8 @@ def environment_file() -> dict[str, str]:
 def test_the_units_start_commands_that_exist(name: str) -> None:
     """ExecStart is a command line that the program takes."""
     (line,) = unit(name)["ExecStart"]
-    arguments = shlex.split(line.replace("${WORKERS}", environment_file()["WORKERS"]).replace("%i", "0"))
+    line = line.replace("${WORKERS}", environment_file()["WORKERS"]).replace("${NUMBER}", "64")
+    arguments = shlex.split(line.replace("%i", "0"))
     assert arguments[0].endswith("/bin/swexchange")
     command = cli.commands[arguments[1]]
     command.make_context("run", arguments[2:])
@@ -200,11 +201,12 @@ def test_the_units_know_how_the_daemon_behaves(name: str) -> None:
     assert int(found["WatchdogSec"]) > 4 * Settings().confirm_seconds
 
 
-def test_both_units_differ_only_where_they_must() -> None:
-    """What one unit is protected by, the other is too."""
-    one, other = (unit(name) for name in UNITS)
-    differing = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
-    assert differing == {"Description", "Conflicts", "NotifyAccess", "Environment", "ExecStart"}
+def test_the_units_differ_only_where_they_must() -> None:
+    """What one unit is protected by, the others are too; an upstream's has its credentials beside."""
+    own = {"Description", "Conflicts", "NotifyAccess", "Environment", "ExecStart"}
+    one, *others = (unit(name) for name in UNITS)
+    for other, more in zip(others, (set(), {"LoadCredential"}), strict=True):
+        assert {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)} == own | more
 
 
 def test_the_environment_file_sets_what_exists() -> None:

@@ -68,7 +68,7 @@ class FullLedger(Ledger):
         at = rows.microseconds(now)
         with faults(self._where):
             if remote != self._remote:
-                self._call_back(at, remote)
+                self._reassign(at, remote)
             if not self._anything(_doubtful(at).limit(1), _due(at).limit(1)):
                 return ()
             with transaction(self._engine, synced=False) as connection:
@@ -93,12 +93,14 @@ class FullLedger(Ledger):
             some = (select(copy.c.seq).where(state).limit(most).subquery() for state in (DUE, QUEUED))
             return sum(connection.execute(select(func.count()).select_from(part)).scalar_one() for part in some)
 
-    def _call_back(self, at: int, remote: Set[str]) -> None:
-        """Who is behind an upstream has changed: what is queued for others is for our own broker again."""
-        others = and_(QUEUED, copy.c.recipient.not_in(remote))
-        if self._anything(select(copy.c.seq).where(others).limit(1)):
+    def _reassign(self, at: int, remote: Set[str]) -> None:
+        """Who is behind an upstream may have changed: all that is owed goes where the rules now say."""
+        others, theirs = and_(QUEUED, copy.c.recipient.not_in(remote)), _theirs(remote)
+        if self._anything(*(select(copy.c.seq).where(some).limit(1) for some in (others, theirs))):
             with transaction(self._engine, synced=False) as connection:
                 connection.execute(update(copy).where(others).values(state="due", due_at=at, lane=None))
+                while _hand_over(connection, at, remote):
+                    pass
         self._remote = frozenset(remote)
 
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
@@ -138,15 +140,20 @@ def _has_come(time: Column[int], at: int, longest: int) -> ColumnElement[bool]:
     return or_(time <= at, time > at + longest)
 
 
-def _hand_over(connection: Connection, at: int, remote: Set[str]) -> None:
-    """What is due for a recipient behind an upstream is the forwarder's, in its lane."""
+def _theirs(remote: Set[str]) -> ColumnElement[bool]:
+    return and_(DUE, copy.c.recipient.in_(remote))
+
+
+def _hand_over(connection: Connection, at: int, remote: Set[str]) -> int:
+    """What is due for a recipient behind an upstream is the forwarder's, in its lane; how many copies that was."""
     columns = (copy.c.seq, copy.c.n, copy.c.kind, exchange.c.detail)
     query = select(*columns).join_from(copy, exchange, exchange.c.seq == copy.c.seq)
-    theirs = query.where(DUE, copy.c.recipient.in_(remote)).limit(HANDED_OVER)
-    for row in connection.execute(theirs).mappings().all() if remote else ():
+    found = connection.execute(query.where(_theirs(remote)).limit(HANDED_OVER)).mappings().all() if remote else ()
+    for row in found:
         this = and_(copy.c.seq == row["seq"], copy.c.n == row["n"])
         queued = {"state": "queued", "due_at": at, "lane": rows.lane_of(row)}
         connection.execute(update(copy).where(this).values(queued))
+    return len(found)
 
 
 def _skipping(connection: Connection, query: Select[Any]) -> Select[Any]:

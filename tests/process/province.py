@@ -16,7 +16,8 @@ from swexchange.core.model import Fate
 from tests import rabbit
 
 PROVINCE, PLATFORM = "DXPGDP4400000001", "DXPESW0000004403"
-EXCHANGE, INBOX, OURS = f"swx.outbox.{PLATFORM}", "province.intake", f"swx.inbox.{PLATFORM}"
+EXCHANGE, INBOX = f"swx.outbox.{PLATFORM}", "province.intake"
+OURS, OUR_RECEIPTS = f"swx.inbox.{PLATFORM}", f"swx.receipts.{PLATFORM}"
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Province:
         channel = connection.channel()
         quorum = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
         channel.exchange_declare(EXCHANGE, "fanout", durable=True)
-        for queue in (INBOX, OURS):
+        for queue in (INBOX, OURS, OUR_RECEIPTS):
             channel.queue_declare(queue, durable=True, arguments=quorum)
         channel.queue_bind(INBOX, EXCHANGE)
         connection.close()
@@ -79,7 +80,7 @@ def start(folder: Path) -> Province:
     options = tuple(word for line in lines for word in ("--conf", line))
     node = rabbit.start(folder / "node", *options)
     node.ctl("add_user", "city", "secret")
-    node.ctl("set_permissions", "city", "^$", f"^{EXCHANGE}$", f"^{OURS}$")
+    node.ctl("set_permissions", "city", "^$", f"^{EXCHANGE}$", f"^({OURS}|{OUR_RECEIPTS})$")
     province = Province(folder, node, f"amqps://city:secret@localhost:{port}/%2F", options)
     province.declare()
     return province
