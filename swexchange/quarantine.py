@@ -51,16 +51,23 @@ class Quarantine:
         self, decide_all: DecideAll, attempts: Attempts, sleep: Callable[[float], object] = time.sleep
     ) -> None:
         self._decide_all, self._attempts, self._sleep = decide_all, attempts, sleep
+        self._is_noted = False
 
     def __call__(self, deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
         """Decide a batch. Raises StoreDown, and what the other raises."""
-        alone = [self._alone(d, rules, now) for d in deliveries if d.redelivered]
-        if alone:
-            self._attempts.end()
-        fresh = [d for d in deliveries if not d.redelivered]
-        together = self._decide_all(fresh, rules, now) if fresh else []
-        one, other = iter(alone), iter(together)
-        return [next(one if d.redelivered else other) for d in deliveries]
+        if self._is_noted:  # a fault cut off the batch before, and nobody died
+            self._withdraw()
+        if not any(d.redelivered for d in deliveries):
+            return self._decide_all(deliveries, rules, now)
+        # The same bytes get one decision in a batch, also where they came once more for the first time.
+        alone: dict[tuple[str, bytes], Decision] = {}
+        for d in deliveries:
+            if d.redelivered and (d.submitter, d.body) not in alone:
+                alone[d.submitter, d.body] = self._alone(d, rules, now)
+        self._withdraw()
+        others = [d for d in deliveries if (d.submitter, d.body) not in alone]
+        together = iter(self._decide_all(others, rules, now) if others else ())
+        return [alone.get((d.submitter, d.body)) or next(together) for d in deliveries]
 
     def _alone(self, delivery: Delivery, rules: Rulebook, now: datetime) -> Decision:
         digest = hashlib.sha256(delivery.body).digest()
@@ -74,13 +81,21 @@ class Quarantine:
         return decision
 
     def _deaths(self, digest: bytes) -> int:
-        others = self._attempts.begin(digest)
+        others = self._note(digest)
         if not others:
             return 0
         # Who lives is done with its note after a while. Our own is withdrawn meanwhile: others wait as we do.
-        self._attempts.end()
+        self._withdraw()
         self._sleep(ANOTHER_DECIDES)
-        return len(others & self._attempts.begin(digest))
+        return len(others & self._note(digest))
+
+    def _note(self, digest: bytes) -> Set[tuple[str, int]]:
+        self._is_noted = True  # before: a note may be there although its answer never came
+        return self._attempts.begin(digest)
+
+    def _withdraw(self) -> None:
+        self._attempts.end()
+        self._is_noted = False
 
 
 def again(message: Decision) -> Delivery:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,6 +13,7 @@ import pytest
 from swexchange.core.model import Decision, Delivery
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import decide_each
+from swexchange.errors import StoreDown
 from swexchange.quarantine import ANOTHER_DECIDES, DEATHS, Quarantine
 from tests.world import NOW, declared, rulebook
 
@@ -74,6 +76,19 @@ def test_the_one_over_which_workers_die_is_held_and_its_neighbours_are_decided()
     assert decisions[1].findings[0].detail == "2 workers died while deciding it"
 
 
+def test_the_same_bytes_in_one_batch_have_one_decision() -> None:
+    """Redelivered, and sent once more: the second copy kills nobody, and the record gets no two answers at one time."""
+    notes = Notes()
+    for death in range(DEATHS):
+        with pytest.raises(Killed):
+            batch_of(f"worker {death}", notes, (KILLER,))
+    waited: list[float] = []
+    more = [replace(KILLER, tag=n, redelivered=n % 2 == 0) for n in range(10, 20)]
+    decisions = batch_of("survivor", notes, (FIRST, *more), sleep=waited.append)
+    assert [d.code for d in decisions] == ["0000"] + ["4301"] * 10
+    assert waited == [ANOTHER_DECIDES]
+
+
 def test_held_bytes_that_come_again_are_held_at_once() -> None:
     """What is known to kill kills no second pair of workers."""
     notes = Notes()
@@ -113,6 +128,23 @@ def test_workers_that_live_are_waited_for_and_count_as_no_death(what: str) -> No
     (decision,) = batch_of("second", notes, (FIRST,), sleep=sleep)
     assert decision.code == "0000"
     assert waited == [ANOTHER_DECIDES]
+
+
+def test_a_fault_in_the_middle_of_a_batch_charges_nobody() -> None:
+    """Who met with trouble and lives withdraws its note with its next batch, whatever that holds."""
+    notes = Notes()
+
+    def failing(*_: object) -> list[Decision]:
+        raise StoreDown("the database fails")
+
+    decide = Quarantine(failing, notes.worker("worker"))
+    for fresh in ((), (replace(FIRST, redelivered=False),)):
+        with pytest.raises(StoreDown):
+            decide((LAST,), RULES, NOW)
+        assert notes.of
+        with suppress(StoreDown):
+            decide(fresh, RULES, NOW)
+        assert not notes.of
 
 
 def test_what_was_never_delivered_before_costs_no_note() -> None:
