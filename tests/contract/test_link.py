@@ -1,4 +1,4 @@
-"""What a consumer and a publisher link promise, on the in-memory fake and on a real RabbitMQ."""
+"""What a consumer and a publisher link promise: on the fake, on that of the simulation, and on a real RabbitMQ."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from swexchange.core.model import Copy, Delivery, Fate, Kind
 from swexchange.errors import BrokerLost
 from tests import rabbit
 from tests.fakes.broker import FakeBroker
+from tests.simulation.broker import SimulatedBroker
 
 MANY = 10**9
 ALICE = Topology(("alice", "b.ob"))
@@ -46,8 +47,7 @@ class Site:
         return got
 
 
-def _fake() -> Site:
-    broker = FakeBroker()
+def _fake(broker: FakeBroker) -> Site:
     broker.declare(ALICE)
     return Site(
         intake=broker.intake,
@@ -84,9 +84,16 @@ def _channel(server: Server, action: Callable[[Any], object]) -> None:
         connection.close()
 
 
-@pytest.fixture(params=["fake", "rabbitmq"])
+SITES: dict[str, Callable[[], Site]] = {
+    "fake": lambda: _fake(FakeBroker()),
+    "simulated": lambda: _fake(SimulatedBroker(waits=True)),
+    "rabbitmq": _real,
+}
+
+
+@pytest.fixture(params=SITES)
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    site = _fake() if request.param == "fake" else _real()
+    site = SITES[request.param]()
     yield site
     for link in site.links:
         link.close()

@@ -1,0 +1,107 @@
+"""Runs seeds one after the other for a time, and counts what they reached."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+
+from tests.simulation.schedule import Schedule
+from tests.simulation.site import opened
+
+MEMORY = Path("/dev/shm")  # where a disk sync costs nothing
+
+DEATHS = (
+    "taken", "deciding", "store note", "store noted", "decided", "store begin", "reconciled", "recorded",
+    "store committing", "store commit made", "committed", "publish", "published", "store settle", "settled", "ack",
+    "acknowledged", "due", "resent", "lock wait",
+)  # fmt: skip
+SOMETIMES = (
+    *(f"killed at {point}" for point in DEATHS),
+    "StoreDown at store begin",
+    "StoreDown at store committing",
+    "StoreDown at store commit made",  # committed, and reported as failed
+    "StoreDown at store settle",
+    "BrokerLost at publish",
+    "BrokerLost at ack",
+    "a copy was unknown",
+    "a copy was returned",
+    "a copy was refused",
+    "a copy came twice",
+    "a repeat brought what was owed",
+    "the forwarder sent a copy",
+    "what a crash left was sent after a minute",
+    "two workers had the same message in hand",
+    "the links ended while a batch was in hand",
+    "answered from the record",
+    "the record stood against today's decision",
+    "the same bytes were sent twice",
+    "code 4201",
+    "a corrected message took its id",
+    "refused first, accepted later",
+    "an answer had to wait",
+    "an answer met its parent at once",
+    "an answer met its parent later",
+    "a message killed its worker",
+    "code 4301",
+    "held again, answered from the record",
+    "waited for another's note",
+    "a held message was released",
+    "an older database was restored",
+    "a lost message was decided again",
+    "several messages kept their order",
+)
+"""What an exploration must have reached, else it proves nothing about it."""
+
+
+@dataclass
+class Exploration:
+    """What came of it."""
+
+    schedules: int = 0
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+    sometimes: Counter[str] = field(default_factory=Counter)
+
+
+@contextmanager
+def folder(otherwise: Path) -> Iterator[Path]:
+    """A folder in memory, where the machine has one."""
+    if not MEMORY.is_dir():
+        yield otherwise
+        return
+    made = Path(mkdtemp(prefix="swx-simulation-", dir=MEMORY))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+def explore(
+    place: Path,
+    schedules: float,
+    seconds: float,
+    first: int = 0,
+    most_failures: int = 3,
+    tell: Callable[[Exploration], object] = lambda _: None,
+) -> Exploration:
+    """Run so many seeds from the first on, until the time is over or enough have failed."""
+    found, start, used = Exploration(), time.monotonic(), time.process_time()
+    with opened(place) as site:
+        found.sometimes = site.sometimes
+        while found.schedules < schedules and found.seconds < seconds and len(found.failures) < most_failures:
+            seed = first + found.schedules
+            try:
+                Schedule(site, seed).run()
+            except AssertionError as failure:
+                found.failures.append(f"python -m tests.simulation --seed {seed}: {failure}")
+            found.schedules += 1
+            found.seconds, found.processor_seconds = time.monotonic() - start, time.process_time() - used
+            tell(found)
+    return found

@@ -1,0 +1,293 @@
+"""The whole exchange in one process: real workers over a simulated broker and the real ledger, under a schedule.
+
+Every move of the schedule is a method; time passes by `advance`, and by a tick at each look at the
+clock. After each move `history.check` says what must hold at any moment; `come_to_rest` brings
+everything to the state where all promises are due.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from tempfile import mkdtemp
+from types import SimpleNamespace
+from unittest import mock
+
+from swexchange import forwarder, pipeline, worker
+from swexchange.broker.frames import Message
+from swexchange.broker.topology import INTAKE, Topology, outbox
+from swexchange.core.model import Decision, Delivery, Fate
+from swexchange.core.rulebook import Rulebook
+from swexchange.errors import BrokerLost, Fault
+from swexchange.forwarder import Sent
+from swexchange.pipeline import Report
+from swexchange.quarantine import Quarantine, release
+from swexchange.store import Attempts, FullLedger, engine, open_ledger
+from swexchange.store.migrate import upgrade
+from swexchange.worker import Links, Worker
+from tests.simulation.broker import SimulatedBroker
+from tests.simulation.history import History
+from tests.simulation.letters import Letter, decided, forget_decisions, letters, rulebooks
+from tests.simulation.stage import Actor, Killed, Stage
+from tests.simulation.store import FaultyAttempts, FaultyLedger
+from tests.world import NOW, participants
+
+SLOTS = range(3)
+OPERATOR = "operator"
+TOPOLOGY = Topology(tuple(participants()))
+TICK = 0.001  # seconds between two looks at the clock
+ROUNDS = 400  # in which everything must come to rest
+STEPS_A_ROUND = 25  # of each worker between two looks whether it has
+
+
+@dataclass
+class Site:
+    """One exchange; `begin` makes it new. Counts in `sometimes` what really happened."""
+
+    url: str
+    ledgers: Sequence[FullLedger]
+    raw: sqlite3.Connection  # past the store: to look, to copy
+    stage: Stage
+    empty: sqlite3.Connection
+    sometimes: Counter[str] = field(default_factory=Counter)
+    names: Iterator[int] = field(default_factory=count)
+    tell: Callable[[str], object] = lambda _: None  # who is told each move
+    actors: dict[str, Actor] = field(default_factory=dict)
+
+    def begin(self, workers: int = 1, batch: int = 3) -> None:
+        """An empty exchange with so many workers."""
+        self.stop_all()
+        self.empty.backup(self.raw)
+        self.broker = SimulatedBroker(point=self.stage.point)
+        self.broker.declare(TOPOLOGY)
+        self.now, self.started = NOW, NOW
+        self.rules: Rulebook = rulebooks()[0]
+        self.killers = {letter.body for letter in letters().values() if letter.kills}
+        self.batch, self.backup_made = batch, None
+        self.history = History(self.raw, self.broker, self.sometimes)
+        self.links: dict[str, Links] = {}
+        self.in_hand: dict[str, set[tuple[str, bytes]]] = {}
+        self.noting: dict[str, bytes | None] = {}  # digests: what whose note is on
+        for slot in range(workers):
+            self.start(slot)
+
+    # -- workers
+
+    def start(self, slot: int) -> None:
+        """A worker in this place, if there is none."""
+        name = f"worker {slot}"
+        if name not in self.actors:
+            self.actors[name] = Actor(self.stage, name, lambda: self._work(name, self.ledgers[slot]))
+
+    def go_on(self, name: str, order: BaseException | None = None) -> None:
+        """One actor to its next point; an order befalls it where it stands."""
+        actor = self.actors[name]
+        self.tell(f"{name} at {actor.at}{f': {order!r}' if order else ''}")
+        if order and self.noting.get(name):
+            self.history.interrupted(self.noting[name])
+        if isinstance(order, Killed):
+            self.sometimes[f"killed at {actor.at}"] += 1
+        elif order:
+            self.sometimes[f"{type(order).__name__} at {actor.at}"] += 1
+        actor.go_on(order)
+        if actor.is_over:
+            self._gone(name)
+
+    def _gone(self, name: str) -> None:
+        del self.actors[name]
+        for known in (self.in_hand, self.noting):
+            known.pop(name, None)
+
+    def _work(self, name: str, ledger: FullLedger) -> None:
+        own = FaultyLedger(ledger, self.stage.point)
+        with closing(Attempts(self.url, f"{name}/{next(self.names)}")) as plain:
+            attempts = FaultyAttempts(plain, self.stage.point, lambda digest: self.noting.update({name: digest}))
+            decide_all = Quarantine(lambda *batch: self._decide(name, *batch), attempts, lambda _: self._wait(name))
+            acting = Worker(
+                lambda: self._connect(name), own, self, _Told(self), self._clock,
+                max_messages=self.batch, max_bytes=10**9, decide_all=decide_all,
+            )  # fmt: skip
+            while True:
+                try:
+                    with closing(self._connect(name)) as links:
+                        while True:
+                            self.in_hand.pop(name, None)
+                            acting.step(links)
+                except Fault as fault:
+                    self.sometimes[f"{type(fault).__name__} met"] += 1
+                    self.stage.point("pause")
+
+    def _connect(self, name: str) -> Links:
+        self.stage.point("connect")
+        self.links[name] = Links(self.broker.intake(INTAKE, 2 * self.batch), self.broker.outlet())
+        return self.links[name]
+
+    def _decide(self, name: str, deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
+        mine = {(d.submitter, d.body) for d in deliveries}
+        if any(mine & others for other, others in self.in_hand.items() if other != name):
+            self.sometimes["two workers had the same message in hand"] += 1
+        self.in_hand[name] = mine
+        self.stage.point("deciding")
+        if self.killers.intersection(d.body for d in deliveries):
+            self.sometimes["a message killed its worker"] += 1
+            raise Killed
+        return [decided(d, rules, now) for d in deliveries]
+
+    def _wait(self, name: str) -> None:
+        """The three seconds in which who lives is done with its note."""
+        self.sometimes["waited for another's note"] += 1
+        self.stage.point("waiting for a note")
+        while any(other != name and self._is_deciding(other) for other in self.noting):
+            self.stage.point("waiting for a note")
+
+    def _is_deciding(self, name: str) -> bool:
+        return bool(self.noting[name]) and self.actors[name].at not in ("pause", "connect", "take")
+
+    def _clock(self) -> datetime:
+        self.advance(TICK)
+        return self.now
+
+    def current(self) -> Rulebook:
+        """The rules in force, as worker.Rules."""
+        return self.rules
+
+    # -- moves
+
+    def submit(self, letter: Letter) -> None:
+        """Somebody sends; what the broker confirms is ours to answer for."""
+        if self.broker.running:
+            self.tell(f"{letter.name} is sent")
+            message = Message(outbox(letter.submitter), "", letter.body)
+            orders, self.broker.orders = self.broker.orders, deque()  # these are for our own copies
+            with self.broker.changed:
+                assert self.broker.put(message) is Fate.CONFIRMED
+            self.broker.orders = orders
+            self.history.submitted(letter)
+
+    def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += timedelta(seconds=seconds)
+
+    def edit(self, number: int) -> None:
+        """An admin changes the rules."""
+        self.rules = rulebooks()[number]
+
+    def lose_links(self, name: str) -> None:
+        """The broker takes a worker for dead, which goes on with what it has."""
+        if name in self.links and self.links[name].source.lost is None:
+            if self.in_hand.get(name):
+                self.sometimes["the links ended while a batch was in hand"] += 1
+            for link in (self.links[name].source, self.links[name].outlet):
+                link.lose(BrokerLost("the connection was reset"))
+
+    def make_backup(self) -> None:
+        """Copy the database."""
+        self.backup_made = sqlite3.connect(":memory:")
+        self.raw.backup(self.backup_made)
+        self.history.backup_made()
+
+    def restore(self) -> None:
+        """Everything stops, the database becomes that of the backup, everything starts."""
+        if self.backup_made is None:
+            return
+        places = [int(name[-1]) for name in self.actors if name != OPERATOR]
+        self.stop_all()
+        self.history.check()
+        self.backup_made.backup(self.raw)
+        self.history.restored()
+        self.sometimes["an older database was restored"] += 1
+        for slot in places:
+            self.start(slot)
+
+    def release(self) -> None:
+        """What kills is mended, and an operator releases the oldest held message, if there is one."""
+        held = self.history.held()
+        if held and OPERATOR not in self.actors:
+            self.killers = set()
+            self.actors[OPERATOR] = Actor(self.stage, OPERATOR, lambda: self._release(held[0]))
+
+    def _release(self, message: Decision) -> None:
+        try:
+            with closing(self.broker.outlet()) as outlet, closing(Attempts(self.url, OPERATOR)) as attempts:
+                ledger = FaultyLedger(self.ledgers[-1], self.stage.point)
+                _Told(self).batch(release(message, "mended", self.rules, ledger, attempts, outlet, self._clock))
+                self.sometimes["a held message was released"] += 1
+        except Fault:
+            self.sometimes["a release met with trouble"] += 1
+
+    # -- the end
+
+    def stop_all(self) -> None:
+        """Every process is gone."""
+        for name in list(self.actors):
+            self.actors[name].kill()
+            self._gone(name)
+
+    def come_to_rest(self) -> None:
+        """All trouble ends; everything that is owed gets done, within a bounded number of steps."""
+        self.broker.orders.clear()
+        self.broker.full.clear()
+        self.broker.lost_acks, self.broker.cut = 0, None
+        self.broker.declare(TOPOLOGY)
+        self.broker.start()
+        for round_number in range(ROUNDS):
+            for slot in SLOTS[: 1 if self.history.is_calm else 1 + round_number % 2]:
+                self.start(slot)
+            for _ in range(STEPS_A_ROUND):
+                for name in list(self.actors):
+                    if name in self.actors:
+                        self.go_on(name)
+            if self.history.is_at_rest():
+                return
+            self.advance(61)
+        raise AssertionError(f"nothing comes to rest: {self.history.open()}")
+
+
+class _Told:
+    """The workers' observer."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def batch(self, report: Report) -> None:
+        self._site.history.batch(report)
+
+    def swept(self, sent: Sent) -> None:
+        self._site.history.swept(sent)
+
+    def alive(self) -> None:
+        """Nothing to be told."""
+
+
+def _seconds(site: Site) -> float:
+    return (site.now - site.started).total_seconds()
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Site]:
+    """A site whose database is in this folder; the package's clocks and points are the schedule's as long as it is."""
+    database = f"{mkdtemp(dir=folder)}/exchange.db"
+    url = f"sqlite:///{database}"
+    upgrade(url)
+    forget_decisions()
+    stage = Stage()
+    with ExitStack() as stack:
+        raw = stack.enter_context(closing(sqlite3.connect(database)))
+        empty = stack.enter_context(closing(sqlite3.connect(":memory:")))
+        raw.backup(empty)
+        ledgers = [stack.enter_context(open_ledger(url)) for _ in (*SLOTS, OPERATOR)]
+        site = Site(url, ledgers, raw, stage, empty)
+        clock = SimpleNamespace(monotonic=lambda: _seconds(site), sleep=lambda _: stage.point("lock wait"))
+        for module in (pipeline, worker, forwarder):
+            stack.enter_context(mock.patch.object(module, "crashpoint", stage.point))
+        stack.enter_context(mock.patch.object(worker, "time", clock))
+        stack.enter_context(mock.patch.object(worker, "random", SimpleNamespace(uniform=lambda low, high: low)))
+        stack.enter_context(mock.patch.object(engine, "time", clock))
+        yield site
+        site.stop_all()

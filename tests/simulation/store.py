@@ -1,0 +1,77 @@
+"""The real ledger on SQLite, with points at which a schedule lets it fail or its process die.
+
+Before a transaction, before its commit, after it: a fault at the last is a commit that was made
+and reported as failed, as when the connection breaks between COMMIT and its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from contextlib import contextmanager
+from datetime import datetime
+
+from swexchange.core.model import Copy, Decision, Fate
+from swexchange.store import Attempts, FullLedger
+from swexchange.store.ledger import Book
+from swexchange.store.owed import MatchBook
+
+Point = Callable[[str], None]
+
+
+class FaultyLedger:
+    """A FullLedger that stops at points."""
+
+    def __init__(self, ledger: FullLedger, point: Point) -> None:
+        self._ledger, self._point = ledger, point
+
+    @contextmanager
+    def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:
+        self._point("store begin")
+        with self._ledger.write(identities, now, rules_digest) as book:
+            yield book
+            self._point("store committing")
+        self._point("store commit made")
+
+    @contextmanager
+    def matching(self, now: datetime) -> Iterator[MatchBook]:
+        self._point("store begin match")
+        with self._ledger.matching(now) as book:
+            yield book
+        self._point("store match made")
+
+    def settle(self, batch: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        self._point("store settle")
+        self._ledger.settle(batch, failed, now)
+        self._point("store settle made")
+
+    def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        self._point("store mark")
+        self._ledger.mark(fates, now)
+
+    def due(self, now: datetime, limit: int) -> Sequence[Copy]:
+        return self._ledger.due(now, limit)
+
+    def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
+        return self._ledger.waiting(now, limit)
+
+
+class FaultyAttempts:
+    """Attempts that stop at points."""
+
+    def __init__(self, attempts: Attempts, point: Point, noted: Callable[[bytes | None], None]) -> None:
+        self._attempts, self._point, self._noted = attempts, point, noted
+
+    def begin(self, digest: bytes) -> Set[tuple[str, int]]:
+        self._point("store note")
+        found = self._attempts.begin(digest)
+        self._noted(digest)
+        self._point("store noted")
+        return found
+
+    def end(self) -> None:
+        self._point("store note end")
+        self._attempts.end()
+        self._noted(None)
+
+    def forget(self, digest: bytes) -> None:
+        self._attempts.forget(digest)
