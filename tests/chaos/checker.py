@@ -99,6 +99,7 @@ def check(evidence: Evidence) -> Verdict:
     _judge_claims(case, verdict)
     _judge_inboxes(case, verdict)
     _judge_copies(case, verdict)
+    _judge_events(case, verdict)
     _judge_routes(case, verdict)
     verdict.broken += evidence.troubles
     verdict.broken += _judge_logs(evidence)
@@ -223,7 +224,7 @@ def _judge_inboxes(case: _Case, verdict: Verdict) -> None:
 
 
 def _judge_copies(case: _Case, verdict: Verdict) -> None:
-    """I7, I8: rows of copies and events fit the outcomes, and nothing is left open."""
+    """I7, I8: rows of copies fit the outcomes, and nothing is left open."""
     for row in case.evidence.exchanges:
         kinds = Counter(copy.kind for copy in case.copies.get(row.seq, []))
         if kinds["receipt"] != 1 or (row.outcome == "accepted") != bool(kinds["message"]):
@@ -233,13 +234,23 @@ def _judge_copies(case: _Case, verdict: Verdict) -> None:
     due = [copy for copy in case.evidence.copies if copy.state == "due"]
     if due:
         verdict.broken.append(f"I7: {len(due)} copies are still due")
-    outcomes = {row.exchange_id: row for row in case.evidence.exchanges}
-    for exchange_id, event, _detail in case.evidence.events:
-        found = outcomes.get(exchange_id)
-        if found is None or event == "quarantined" or (event == "matched" and found.parent_message_id is None):
-            verdict.broken.append(f"I7: event {event} of exchange {exchange_id} does not fit")
     if case.evidence.left_in_intake:
         verdict.broken.append(f"I8: {case.evidence.left_in_intake} messages were never taken")
+
+
+def _judge_events(case: _Case, verdict: Verdict) -> None:
+    """I7: events are of exchanges that are there, and of receivers that they have."""
+    rows = {row.exchange_id: row for row in case.evidence.exchanges}
+    for exchange_id, event, detail in case.evidence.events:
+        row = rows.get(exchange_id)
+        recipients = {copy.recipient for copy in case.copies[row.seq]} if row else set()
+        if (
+            row is None
+            or event == "quarantined"
+            or (event == "matched" and row.parent_message_id is None)
+            or (event in EVENTS_OF_COPIES and detail not in recipients)
+        ):
+            verdict.broken.append(f"I7: event {event} {detail} of exchange {exchange_id} does not fit")
 
 
 def _judge_routes(case: _Case, verdict: Verdict) -> None:

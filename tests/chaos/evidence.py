@@ -82,10 +82,10 @@ class Evidence:
     """All that a fault left behind."""
 
     inputs: dict[tuple[str, str], Attempted]
-    drained: Sequence[Drained]
-    exchanges: Sequence[Exchange]
-    copies: Sequence[Copy]
-    events: Sequence[tuple[str, str, str]]  # exchange id, event, detail
+    drained: list[Drained]
+    exchanges: list[Exchange]
+    copies: list[Copy]
+    events: list[tuple[str, str, str]]  # exchange id, event, detail
     left_in_intake: int
     platform_keys: dict[str, bytes]  # key id -> public key
     logs: Sequence[Path] = ()

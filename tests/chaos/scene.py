@@ -112,16 +112,16 @@ class Scene:
         """Let the load run."""
         time.sleep(seconds)
 
-    def await_daemons(self, seconds: float = 90) -> None:
+    def await_daemons(self, seconds: float = 240) -> None:
         """Wait until all daemons run and take messages."""
         self.until(self.supervisor.ready, "all daemons to take messages", seconds)
 
-    def until(self, condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
         """Wait for a condition; the fault could not be injected where it does not come."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                tail = self.supervisor.logs[-1].read_text("utf-8", "replace")[-1500:] if self.supervisor.logs else ""
+                tail = self.supervisor.logs[-1].read_text("utf-8", "replace")[-500:] if self.supervisor.logs else ""
                 raise RuntimeError(f"waited {seconds:g} s for {what}; the log ends: {tail}")
             time.sleep(0.05)
 

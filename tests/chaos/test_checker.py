@@ -76,21 +76,21 @@ def _first(evidence: Evidence, kind: str) -> int:
 
 
 def _without(evidence: Evidence, kind: str) -> None:
-    del evidence.drained[_first(evidence, kind)]  # type: ignore[attr-defined]
+    del evidence.drained[_first(evidence, kind)]
 
 
-def _change(evidence: Evidence, kind: str, **changes: object) -> None:
+def _change(evidence: Evidence, kind: str, **changes: Any) -> None:
     at = _first(evidence, kind)
-    evidence.drained[at] = dataclasses.replace(evidence.drained[at], **changes)  # type: ignore[index, arg-type]
+    evidence.drained[at] = dataclasses.replace(evidence.drained[at], **changes)
 
 
-def _again(evidence: Evidence, kind: str, **changes: object) -> None:
+def _again(evidence: Evidence, kind: str, **changes: Any) -> None:
     found = evidence.drained[_first(evidence, kind)]
-    evidence.drained.append(dataclasses.replace(found, **changes))  # type: ignore[attr-defined, arg-type]
+    evidence.drained.append(dataclasses.replace(found, **changes))
 
 
-def _alter(evidence: Evidence, **changes: object) -> None:
-    evidence.exchanges[0] = dataclasses.replace(evidence.exchanges[0], **changes)  # type: ignore[index, arg-type]
+def _alter(evidence: Evidence, **changes: Any) -> None:
+    evidence.exchanges[0] = dataclasses.replace(evidence.exchanges[0], **changes)
 
 
 def _altered_byte(evidence: Evidence, kind: str) -> None:
@@ -115,20 +115,20 @@ def _second_of_an_id(evidence: Evidence) -> None:
     decision = _decided("MSG-0001", keys={"Other": "content"})
     sent = Input(ENTERPRISE, decision.digest.hex(), ENTERPRISE, "MSG-0001", "claims", ((CUSTOMS,),))
     evidence.inputs[sent.key] = Attempted(sent, 1, True)
-    evidence.exchanges.append(_row(7, decision))  # type: ignore[attr-defined]
+    evidence.exchanges.append(_row(7, decision))
 
 
 def _copy_of_refused(evidence: Evidence) -> None:
     body = evidence.exchanges[2].body
-    evidence.drained.append(Drained(f"swx.inbox.{CUSTOMS}", "f" * 40, "MSG-BAD", body))  # type: ignore[attr-defined]
+    evidence.drained.append(Drained(f"swx.inbox.{CUSTOMS}", "f" * 40, "MSG-BAD", body))
 
 
 def _never_sent(evidence: Evidence) -> None:
-    evidence.drained.append(Drained(f"swx.inbox.{CUSTOMS}", "e" * 40, "MSG-X", b"<x/>"))  # type: ignore[attr-defined]
+    evidence.drained.append(Drained(f"swx.inbox.{CUSTOMS}", "e" * 40, "MSG-X", b"<x/>"))
 
 
 def _recorded_but_never_sent(evidence: Evidence) -> None:
-    evidence.exchanges.append(_row(9, _decided("MSG-0077")))  # type: ignore[attr-defined]
+    evidence.exchanges.append(_row(9, _decided("MSG-0077")))
 
 
 def _to_another(evidence: Evidence) -> None:
@@ -147,7 +147,7 @@ def _other_receipt_again(evidence: Evidence) -> None:
 BROKEN: dict[str, tuple[Callable[[Evidence], None], str, tuple[int, int]]] = {
     "a copy lost": (lambda e: _without(e, "inbox"), "I3", (1, 0)),
     "a receipt lost": (lambda e: _without(e, "receipts"), "I4", (1, 0)),
-    "not recorded": (lambda e: e.exchanges.pop(0), "I1", (1, 1)),  # type: ignore[attr-defined]
+    "not recorded": (lambda e: e.exchanges.remove(e.exchanges[0]), "I1", (1, 1)),
     "a copy nobody sent": (_never_sent, "I3", (0, 1)),
     "a record nobody sent": (_recorded_but_never_sent, "I2", (0, 1)),
     "a copy of a refused one": (_copy_of_refused, "I3", (0, 1)),
@@ -168,10 +168,15 @@ BROKEN: dict[str, tuple[Callable[[Evidence], None], str, tuple[int, int]]] = {
     "another correlation": (lambda e: _change(e, "inbox", correlation_id="x"), "I3", (0, 0)),
     "refused, though good": (lambda e: _alter(e, outcome="rejected", code="0002"), "I3", (0, 1)),
     "left in the intake": (lambda e: setattr(e, "left_in_intake", 1), "I8", (0, 0)),
-    "a copy still due": (lambda e: e.copies.append(Copy(0, "message", CUSTOMS, None, "due")), "I7", (0, 0)),  # type: ignore[attr-defined]
+    "a copy still due": (lambda e: e.copies.append(Copy(0, "message", CUSTOMS, None, "due")), "I7", (0, 0)),
     "never settled": (lambda e: _alter(e, settled_at=None), "I7", (0, 0)),
     "quarantined": (lambda e: setattr(e, "events", [(e.exchanges[0].exchange_id, "quarantined", "")]), "I7", (0, 0)),
     "rules that were never good": (lambda e: _alter(e, rules_digest="9" * 64), "I9", (0, 0)),
+    "an event about nobody": (
+        lambda e: e.events.append((e.exchanges[0].exchange_id, "returned", "NOBODY")),
+        "I7",
+        (0, 0),
+    ),
     "a wrong digest": (lambda e: _alter(e, digest=b"\0" * 32), "I2", (0, 0)),
     "not at rest": (lambda e: e.troubles.append("I10: not at rest"), "I10", (0, 0)),
 }

@@ -146,7 +146,7 @@ def _killed_in(calls: tuple[str, ...]) -> Callable[[Scene], None]:
 
 
 def _until_dead(scene: Scene) -> None:
-    scene.until(lambda: not scene.supervisor.script, "all doomed daemons to die", 300)
+    scene.until(lambda: not scene.supervisor.script, "all doomed daemons to die", 900)
 
 
 def _failing(scene: Scene) -> None:

@@ -25,7 +25,7 @@ def _doomed(scene: Scene, points: tuple[str, ...]) -> None:
     ]
 
 
-def _until_script_is_done(scene: Scene, seconds: float = 240) -> None:
+def _until_script_is_done(scene: Scene, seconds: float = 900) -> None:
     scene.until(lambda: not scene.supervisor.script, "all doomed daemons to die", seconds)
 
 
