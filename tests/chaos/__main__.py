@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos import report
-from tests.chaos.campaign import Job, chosen, run_all
+from tests.chaos.campaign import Job, Log, chosen, run_all
 from tests.chaos.faults import all_faults
+from tests.chaos.frame import name_of
 from tests.chaos.scene import POSTGRESQL, SQLITE
 
 
@@ -33,7 +34,11 @@ def main() -> int:
         left_out = sorted({fault.name for fault, _ in jobs if fault.needs_root})
         jobs = [job for job in jobs if not job[0].needs_root]
         print(f"bin/chaos: without root these are left out: {', '.join(left_out) or 'none'}", file=sys.stderr)
-    rows = run_all(jobs, options.seed, options.lanes)
+    log = Log(options.rows, options.seed)
+    done = log.rows(faults)
+    fresh = run_all([job for job in jobs if name_of(*job) not in done], options.seed, options.lanes, log)
+    found = done | {row.name: row for row in fresh}
+    rows = [found[name_of(*job)] for job in jobs]
     text = report.table(rows, options.seed)
     print(text)
     if options.into:
@@ -53,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=(SQLITE, POSTGRESQL), help="one alone (default: both)")
     parser.add_argument("--seed", type=int, default=1, help="chooses messages and moments (default 1)")
     parser.add_argument("--lanes", type=int, default=3, help="faults at a time, each with its own servers (default 3)")
+    parser.add_argument("--rows", type=Path, help="keep rows in this file; what is clean there is not run again")
     parser.add_argument("--into", type=Path, help="put the table into this page")
     return parser.parse_args()
 

@@ -61,7 +61,12 @@ class Row:
     @property
     def name(self) -> str:
         """The fault and the database."""
-        return f"{self.fault.name} ({self.database})"
+        return name_of(self.fault, self.database)
+
+
+def name_of(fault: Fault, database: str) -> str:
+    """What a row is called."""
+    return f"{fault.name} ({database})"
 
 
 def run(fault: Fault, database: str, lab: Lab, seed: int) -> Row:

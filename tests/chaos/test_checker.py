@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 from collections.abc import Callable
@@ -243,3 +244,15 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     history.close()
     found = attempted(history.path)
     assert found == {first.key: Attempted(first, 3, True), second.key: Attempted(second, 1, False)}
+
+
+def test_the_checker_shares_no_code_with_the_daemon() -> None:
+    """Everything that the judgement rests on imports its own kind and libraries alone."""
+    here = Path(__file__).parent
+    own = {f"tests.chaos.{name}" for name in ("checker", "evidence", "history", "receipts")}
+    for name in sorted(own):
+        tree = ast.parse((here / f"{name.rpartition('.')[2]}.py").read_text("utf-8"))
+        for node in ast.walk(tree):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [n for n in names if n.startswith(("swexchange", "tests")) and n not in own], name

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 
-from tests.chaos.campaign import chosen, run_all
+from tests.chaos.campaign import Log, chosen, run_all
+from tests.chaos.checker import Verdict
 from tests.chaos.faults import NOT_COVERED, all_faults
-from tests.chaos.frame import Row
+from tests.chaos.frame import Row, name_of
 from tests.chaos.scene import POSTGRESQL, SQLITE
 
 JOBS = chosen(all_faults(), short=True, databases=(SQLITE, POSTGRESQL))
@@ -17,16 +19,28 @@ SEED, LANES = 1, 3
 
 @cache
 def _rows() -> dict[str, Row]:
-    return {row.name: row for row in run_all(JOBS, SEED, LANES)}
+    return {row.name: row for row in run_all(JOBS, SEED, LANES, Log(None, SEED))}
 
 
 @pytest.mark.timeout(900)  # all run together, at the first
-@pytest.mark.parametrize("name", [f"{fault.name} ({database})" for fault, database in JOBS])
+@pytest.mark.parametrize("name", [name_of(*job) for job in JOBS])
 def test_the_promise_is_kept(name: str) -> None:
     """Lost 0, unexpected 0, every invariant kept, and the fault did reach the daemon."""
     row = _rows()[name]
     assert row.verdict.is_clean, row.verdict
     assert row.verdict.acknowledged > 100
+
+
+def test_a_run_is_taken_up_where_it_ended(tmp_path: Path) -> None:
+    """Clean rows are kept; a broken one, and those of another seed, are run again."""
+    fault, *_ = all_faults()
+    log = Log(tmp_path / "rows", SEED)
+    row = Row(fault, SQLITE, Verdict(attempted=2, acknowledged=2), 1.0, 2.0)
+    broken = Row(fault, POSTGRESQL, Verdict(lost=1, broken=["I1: x"]), 1.0, 2.0)
+    for one in (row, broken):
+        log.add(one)
+    assert log.rows(all_faults()) == {row.name: row}
+    assert Log(tmp_path / "rows", SEED + 1).rows(all_faults()) == {}
 
 
 def test_names_are_unique_and_every_fault_is_listed_once() -> None:
