@@ -74,9 +74,9 @@ class Sender:
         while not (self._stopping.is_set() and self._posted.empty()):
             if not self._posted.empty():
                 self._send(self._posted.get())
-            elif self.rate and time.monotonic() >= due:
+            elif (rate := self.rate) and time.monotonic() >= due:  # once: another thread sets it
                 self._send(self._mix.next())
-                due = max(due + 1 / self.rate, time.monotonic() - 0.5)  # what an outage delayed comes no faster
+                due = max(due + 1 / rate, time.monotonic() - 0.5)  # what an outage delayed comes no faster
             else:
                 time.sleep(0.004)
 
