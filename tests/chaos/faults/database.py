@@ -157,7 +157,9 @@ def _failing(scene: Scene) -> None:
 
 
 def _then_well(scene: Scene) -> None:
-    scene.pause(15)
+    """Until it was felt, and 10 s more."""
+    scene.until(lambda: any(b"disk I/O error" in log.read_bytes() for log in scene.supervisor.logs), "a failed sync")
+    scene.pause(10)
     scene.supervisor.plain = Start()
     scene.supervisor.signal(signal.SIGKILL)
     scene.await_daemons()
@@ -239,7 +241,7 @@ FAULTS = (
     Fault(
         "disk fails",
         "F39",
-        "every 5th sync answers EIO, every 97th write ENOSPC, for 15 s",
+        "every 5th sync answers EIO, every 97th write ENOSPC, for 10 s and more",
         _then_well,
         _failing,
         databases=(SQLITE,),
