@@ -30,20 +30,22 @@ def line(row: Row) -> str:
     return "\n".join([said, *more])
 
 
-def table(rows: Sequence[Row], seed: int) -> str:
+def table(rows: Sequence[Row], wanted: Sequence[str], seed: int) -> str:
     """The table in Markdown, with date, versions and what is not covered."""
-    return "\n".join([*_head(rows, seed), *_cells(rows), "", *_not_covered(), ""])
+    return "\n".join([*_head(rows, wanted, seed), *_cells(rows), "", *_not_covered(), ""])
 
 
-def _head(rows: Sequence[Row], seed: int) -> Iterator[str]:
+def _head(rows: Sequence[Row], wanted: Sequence[str], seed: int) -> Iterator[str]:
     lost = sum(row.verdict.lost for row in rows)
     unexpected = sum(row.verdict.unexpected for row in rows)
     inputs = sum(row.verdict.acknowledged for row in rows)
     broken = sum(bool(row.verdict.broken) for row in rows)
     yield f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, {_versions()}."
     yield ""
-    yield f"{len(rows)} rows, {inputs:,} acknowledged inputs: **{lost} lost, {unexpected} unexpected**; rows with a "
-    yield f"broken invariant: {broken}."
+    yield f"{len(rows)} of {len(wanted)} rows were run, {inputs:,} acknowledged inputs:"
+    yield f"**{lost} lost, {unexpected} unexpected**; rows with a broken invariant: {broken}."
+    if missing := [name for name in wanted if name not in {row.name for row in rows}]:
+        yield f"Not run: {', '.join(missing)}."
     yield ""
     yield "| " + " | ".join((*HEAD, "At rest after", "Invariants")) + " |"
     yield "|" + "---|" * 3 + "---:|" * 7 + "---|"
