@@ -21,7 +21,7 @@ import yaml
 
 from tests import postgres, rabbit, world
 from tests.chaos import cluster
-from tests.chaos.evidence import Database
+from tests.chaos.evidence import Database, Drained
 from tests.chaos.history import History
 from tests.chaos.proxy import Proxy
 from tests.chaos.sender import Sender
@@ -102,6 +102,7 @@ class Scene:
     supervisor: Supervisor
     sender: Sender
     at_end: Callable[[Callable[[], object]], object]  # have something undone when the scene is over
+    collected: list[Drained] = field(default_factory=list)  # what receivers took before the end
 
     @property
     def url(self) -> str:
