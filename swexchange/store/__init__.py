@@ -8,10 +8,22 @@ from contextlib import AbstractContextManager, closing
 from swexchange.store.archive import Archive, Filter
 from swexchange.store.attempts import Attempts
 from swexchange.store.backlog import Backlog
+from swexchange.store.evidence import Evidence
 from swexchange.store.migrate import require_current
 from swexchange.store.owed import FullLedger
 
-__all__ = ["Archive", "Attempts", "Backlog", "Filter", "FullLedger", "open_archive", "open_backlog", "open_ledger"]
+__all__ = [
+    "Archive",
+    "Attempts",
+    "Backlog",
+    "Evidence",
+    "Filter",
+    "FullLedger",
+    "open_archive",
+    "open_backlog",
+    "open_evidence",
+    "open_ledger",
+]
 
 
 def open_ledger(url: str) -> AbstractContextManager[FullLedger]:
@@ -30,3 +42,9 @@ def open_archive(url: str) -> AbstractContextManager[Archive]:
     """The audit log, to read. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
     return closing(Archive(url))
+
+
+def open_evidence(url: str) -> AbstractContextManager[Evidence]:
+    """The Merkle log. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Evidence(url))

@@ -96,6 +96,26 @@ CREATE TABLE upstream (
     sampled_backlog BIGINT,
     sampled_sent BIGINT,
     sampled_free BIGINT
+);
+CREATE TABLE sealed (
+    kind TEXT NOT NULL,
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    first_leaf BIGINT NOT NULL,
+    leaves BIGINT NOT NULL,
+    PRIMARY KEY (kind, first)
+);
+CREATE INDEX sealed_leaf ON sealed (first_leaf);
+CREATE TABLE tile (
+    level SMALLINT NOT NULL,
+    number BIGINT NOT NULL,
+    hashes {bytes} NOT NULL,
+    PRIMARY KEY (level, number)
+);
+CREATE TABLE checkpoint (
+    size BIGINT NOT NULL PRIMARY KEY,
+    made_at BIGINT NOT NULL,
+    note TEXT NOT NULL
 )
 """
 _SQLITE = {"number": "INTEGER", "serial": "INTEGER", "bytes": "BLOB", "without_rowid": "WITHOUT ROWID"}

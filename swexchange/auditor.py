@@ -1,0 +1,190 @@
+"""Compares the whole Merkle log with the rows it is about, and names what does not fit.
+
+Rows against leaf hashes, tiles against the tiles above them, roots against checkpoints,
+checkpoints against keys, and against checkpoints that somebody else kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import Protocol
+
+from swexchange.core import merkle
+from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Verifier, trusted
+from swexchange.core.log import Kind, Leaf, Signed, Span
+from swexchange.core.tiles import WIDTH, TileTree, split, widths
+
+NAMES = {Kind.BATCH: "exchange", Kind.EVENT: "event"}
+
+
+class Log(Protocol):
+    """The Merkle log as the auditor needs it. Every method raises StoreDown when the database fails it."""
+
+    def head(self) -> Signed | None:
+        """The newest checkpoint; None before the first."""
+
+    def checkpoints(self) -> Iterator[Signed]:
+        """All checkpoints, by size."""
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile; b'' where there is none."""
+
+    def spans(self) -> Sequence[Span]:
+        """All sealed spans in the order of their leaves."""
+
+    def leaves(self, span: Span, *, bodies: bool = False) -> Iterator[Leaf]:
+        """The entries of a span in order; with `bodies`, each message is compared with its digest."""
+
+    def badly_matched(self) -> Sequence[str]:
+        """Answers that came before their parent, whose row now says what no event and no parent confirms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that does not fit."""
+
+    place: str  # which row, tile, span or checkpoint
+    what: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """What an audit has seen."""
+
+    size: int = 0  # leaves of the log
+    checkpoints: int = 0
+    deleted: int = 0  # exchanges whose bytes are gone; everything else of them can still be proved
+
+
+def audit(
+    log: Log,
+    keys: Sequence[Verifier],
+    known: Mapping[str, str],
+    found: Findings,
+    done: Callable[[int], object] = lambda _: None,
+) -> Iterator[Problem]:
+    """Everything that is wrong. `known` are checkpoints kept elsewhere, by name; `done` is told leaves done so far."""
+    head = log.head()
+    found.size = head.size if head else 0
+    tile = lru_cache(maxsize=64)(log.tile)
+    yield from _rows(log, tile, found, done)
+    yield from _tiles(tile, found.size)
+    yield from _checkpoints(log, tile, keys, found)
+    yield from _known(tile, keys, known, found.size)
+    for exchange in log.badly_matched():
+        yield Problem(f"exchange {exchange}", "its row names a parent or a recipient that no MATCHED event confirms")
+
+
+Tile = Callable[[int, int], bytes]
+
+
+def _rows(log: Log, tile: Tile, found: Findings, done: Callable[[int], object]) -> Iterator[Problem]:
+    expected = 0
+    for span in log.spans():
+        if span.first_leaf != expected:
+            where = f"leaves {min(expected, span.first_leaf)} to {max(expected, span.first_leaf) - 1}"
+            yield Problem(where, "are in no span or in two: rows of `sealed` were changed")
+        expected = span.first_leaf + span.leaves
+        yield from _span(span, log.leaves(span, bodies=True), tile, found)
+        done(expected)
+    if expected != found.size:
+        yield Problem(f"leaf {expected}", f"the spans end here, the last checkpoint says {found.size}")
+
+
+def _span(span: Span, leaves: Iterator[Leaf], tile: Tile, found: Findings) -> Iterator[Problem]:
+    rows: list[tuple[str, bytes]] = []  # name and hash
+    for leaf in leaves:
+        rows.append((_name(leaf), merkle.leaf_hash(leaf.entry)))
+        if leaf.body == DELETED:
+            found.deleted += 1
+        elif leaf.body:
+            yield Problem(rows[-1][0], leaf.body)
+    wanted = _hashes(tile, span.first_leaf, span.first_leaf + span.leaves)
+    actual = [value for _, value in rows]
+    if actual != wanted:
+        yield from _differences(span, rows, actual, wanted)
+
+
+DELETED = "its bytes were deleted"
+
+
+def _name(leaf: Leaf) -> str:
+    return f"{NAMES[leaf.kind]} {leaf.exchange_id} ({'seq' if leaf.kind is Kind.BATCH else 'id'} {leaf.number})"
+
+
+def _hashes(tile: Tile, start: int, end: int) -> list[bytes]:
+    """The stored hashes of leaves [start, end); fewer where tiles are missing."""
+    hashes = []
+    for number in range(start // WIDTH, -(-end // WIDTH)):
+        first = number * WIDTH
+        hashes += split(tile(0, number))[max(0, start - first) : end - first]
+    return hashes
+
+
+def _differences(
+    span: Span, rows: Sequence[tuple[str, bytes]], actual: list[bytes], wanted: list[bytes]
+) -> Iterator[Problem]:
+    for how, i, j, x, y in SequenceMatcher(None, wanted, actual, autojunk=False).get_opcodes():
+        if how == "equal":
+            continue
+        both = min(j - i, y - x)
+        for at in range(both):
+            yield Problem(rows[x + at][0], f"was changed after it became leaf {span.first_leaf + i + at}")
+        for at in range(i + both, j):
+            before = rows[x + both - 1][0] if x + both else "the beginning of its span"
+            yield Problem(
+                f"leaf {span.first_leaf + at}", f"its {NAMES[span.kind]} was removed; it stood behind {before}"
+            )
+        for at in range(x + both, y):
+            yield Problem(rows[at][0], "was added among rows that were sealed without it")
+
+
+def _tiles(tile: Tile, size: int) -> Iterator[Problem]:
+    for level, width in enumerate(widths(size)):
+        for number in range(-(-width // WIDTH)):
+            hashes = split(tile(level, number))
+            needed = min(WIDTH, width - number * WIDTH)
+            if len(hashes) < needed:
+                yield Problem(f"tile {level}/{number}", f"has {len(hashes)} hashes, {needed} are needed")
+            elif needed == WIDTH:
+                above = split(tile(level + 1, number // WIDTH))[number % WIDTH : number % WIDTH + 1]
+                if above != [merkle.fold(hashes[:WIDTH])]:
+                    yield Problem(f"tile {level}/{number}", "does not give the hash that stands for it above")
+
+
+def _checkpoints(log: Log, tile: Tile, keys: Sequence[Verifier], found: Findings) -> Iterator[Problem]:
+    for signed in log.checkpoints():
+        found.checkpoints += 1
+        yield from _fits(tile, keys, signed.note, f"checkpoint {signed.size}", found.size, signed.size)
+
+
+def _known(tile: Tile, keys: Sequence[Verifier], known: Mapping[str, str], size: int) -> Iterator[Problem]:
+    for name, note in known.items():
+        yield from _fits(tile, keys, note, name, size)
+
+
+def _fits(
+    tile: Tile, keys: Sequence[Verifier], note: str, name: str, size: int, stored: int | None = None
+) -> Iterator[Problem]:
+    try:
+        signed = Checkpoint.read(Note.read(note).text)
+        trusted(note, keys)
+    except BadNote as error:
+        yield Problem(name, str(error))
+        return
+    if signed.size > size:
+        yield Problem(name, f"says {signed.size} entries, the log has {size}: it was cut, or an older one was restored")
+    elif stored not in (None, signed.size):
+        yield Problem(name, f"is one of {signed.size} entries, stored in the wrong place")
+    elif _root(tile, signed.size) != signed.root:
+        yield Problem(name, f"the first {signed.size} entries are not those that it signed: the log was rewritten")
+
+
+def _root(tile: Tile, size: int) -> bytes:
+    try:
+        return TileTree(size, tile).root()
+    except LookupError:
+        return b""

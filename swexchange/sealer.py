@@ -1,0 +1,149 @@
+"""Seals what was recorded: new rows become leaves of the Merkle log, under a signed checkpoint.
+
+It runs beside the path of a message and never on it. Several sealers may run: each builds on the
+log as it found it, and the database takes one; what the others signed was shown to nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from swexchange.core import checkpoint, merkle
+from swexchange.core.checkpoint import BadNote, Checkpoint, Verifier
+from swexchange.core.keys import SigningKey
+from swexchange.core.log import Leaf, Signed, Span
+from swexchange.core.tiles import TileTree
+from swexchange.crashpoint import crashpoint
+from swexchange.errors import ConfigFault
+
+AT_ONCE = 1_000  # leaves in one step, about
+_VERIFY = "Run `swexchange audit verify`; until it is explained, seal nothing"
+REST = 4.0  # a backlog is sealed with pauses of this many times the work, so that the traffic does not feel it
+
+
+class Log(Protocol):
+    """The Merkle log as the sealer needs it. Every method raises StoreDown when the database fails it."""
+
+    def head(self) -> Signed | None:
+        """The newest checkpoint; None before the first."""
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile; b'' where there is none."""
+
+    def pending(self, most: int, *, everywhere: bool = False) -> Sequence[Span]:
+        """Spans to seal next, of some `most` leaves."""
+
+    def leaves(self, span: Span) -> Iterator[Leaf]:
+        """The entries of a span in order."""
+
+    def seal(
+        self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None
+    ) -> bool:
+        """Add spans, tiles and the checkpoint in one transaction; False when the log is no longer of this size."""
+
+
+class HighWater:
+    """A file that remembers the newest checkpoint, beside the database: a restored old one is noticed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> str:
+        """The remembered note; '' where there is none. Raises ConfigFault."""
+        try:
+            return self._path.read_text("utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigFault(f"cannot read the last checkpoint: {error}", where=str(self._path)) from None
+
+    def write(self, note: str) -> None:
+        """Remember a note, in place of the last one. Raises ConfigFault."""
+        new = self._path.with_name(self._path.name + ".new")
+        try:
+            with new.open("w", encoding="utf-8") as file:
+                file.write(note)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path)
+        except OSError as error:
+            raise ConfigFault(f"cannot remember the checkpoint: {error.strerror}", where=str(self._path)) from None
+
+
+class Sealer:
+    """Seals a log with a key under an origin, and refuses to go on from one that was rolled back."""
+
+    def __init__(
+        self, log: Log, origin: str, key: SigningKey, high_water: HighWater, clock: Callable[[], datetime]
+    ) -> None:
+        self._log, self._origin, self._key = log, origin, key
+        self._high_water, self._clock = high_water, clock
+
+    @property
+    def verifier(self) -> Verifier:
+        """The log's public key."""
+        return Verifier(self._origin, self._key.public)
+
+    def check(self) -> TileTree:
+        """The log as it stands. Raises ConfigFault where it is not the one that was signed last."""
+        head, remembered = self._log.head(), self._high_water.read()
+        tree = TileTree(head.size if head else 0, self._log.tile)
+        if head:
+            self._require(tree, head.note, "the last checkpoint")
+        if remembered:
+            self._require(tree, remembered, "the remembered checkpoint")
+        return tree
+
+    def _require(self, tree: TileTree, note: str, place: str) -> None:
+        try:
+            signed = Checkpoint.read(checkpoint.Note.read(note).text)
+        except BadNote as error:
+            raise ConfigFault(f"{place} is damaged: {error}", where=self._origin, do=_VERIFY) from None
+        if signed.size > tree.size:
+            what = f"the log has {tree.size} entries, {place} says {signed.size}: an older database was restored"
+            raise ConfigFault(what, where=self._origin, do="See docs/how-to/prove-an-exchange.md#after-a-restore")
+        with suppress(LookupError):
+            if tree.root(signed.size) == signed.root:
+                return
+        what = f"the log of {tree.size} entries does not begin with the {signed.size} that {place} signed"
+        raise ConfigFault(what, where=self._origin, do=_VERIFY)
+
+    def seal(self, *, everywhere: bool = False) -> int:
+        """Seal some of what is new; how many leaves were added. Raises StoreDown, ConfigFault."""
+        tree = self.check()
+        size = tree.size
+        spans = []
+        for span in self._log.pending(AT_ONCE, everywhere=everywhere):
+            first = tree.size
+            tree.append(merkle.leaf_hash(leaf.entry) for leaf in self._log.leaves(span))
+            spans.append(replace(span, first_leaf=first, leaves=tree.size - first))
+        if not spans:
+            return 0
+        made = self._signed(tree) if tree.size > size else None
+        crashpoint("checkpoint signed")
+        if not self._log.seal(size, spans, tree.changed(), made):
+            return 0
+        crashpoint("sealed")
+        if made:
+            self._high_water.write(made.note)
+        return tree.size - size
+
+    def _signed(self, tree: TileTree) -> Signed:
+        note = checkpoint.sign(Checkpoint(self._origin, tree.size, tree.root()), self._key)
+        return Signed(tree.size, self._clock(), note)
+
+    def seal_all(self, rest: Callable[[float], object] = lambda _: None) -> Iterator[int]:
+        """Seal until nothing is left, step by step; the leaves of each step."""
+        while True:
+            started = self._clock()
+            added = self.seal()
+            if not added:
+                return
+            yield added
+            rest((self._clock() - started).total_seconds() * REST)

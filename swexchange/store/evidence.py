@@ -1,0 +1,249 @@
+"""The Merkle log in the database: what is to be sealed, what is sealed, its tiles and checkpoints.
+
+The leaves are the rows of `exchange` and `event`, in the order in which spans of them were
+sealed. Transactions may commit out of the order of their numbers, so a span holds only numbers
+that are there, and holes are looked into again: a row that comes late is sealed late, not missed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, insert, select, text, update
+
+from swexchange.core.log import Kind, Leaf, Signed, Span
+from swexchange.core.model import Event, Outcome
+from swexchange.core.model import Kind as Copied
+from swexchange.store import rows
+from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, transaction, where
+from swexchange.store.entries import as_bytes, event_entry, exchange_entry
+from swexchange.store.evidence_tables import checkpoint, sealed, tile
+from swexchange.store.ledger import POSITIONS
+from swexchange.store.tables import batch, copy, event, exchange
+
+LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind
+_PAGE = 500  # exchanges read at once
+_NO_END = 2**62
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/seal', 0))")
+_NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id}
+
+
+class Evidence:
+    """A database as sealer.Log and auditor.Log; for one thread. Close it."""
+
+    def __init__(self, url: str) -> None:
+        parsed = parse_url(url)
+        self._where = where(parsed)
+        self._engine = make_engine(parsed)
+        self._reader = make_engine(parsed, read_only=True)
+
+    def close(self) -> None:
+        """End all connections."""
+        for engine in (self._engine, self._reader):
+            engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with faults(self._where), self._reader.begin() as connection:
+            yield connection
+
+    def head(self) -> Signed | None:
+        """The newest checkpoint; None before the first."""
+        return self._signed(select(checkpoint).order_by(checkpoint.c.size.desc()).limit(1))
+
+    def checkpoint_at(self, size: int) -> Signed | None:
+        """The first checkpoint of at least this size."""
+        return self._signed(select(checkpoint).where(checkpoint.c.size >= size).order_by(checkpoint.c.size).limit(1))
+
+    def _signed(self, query: Select[Any]) -> Signed | None:
+        with self._reading() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Signed(row["size"], rows.moment(row["made_at"]), row["note"])
+
+    def checkpoints(self) -> Iterator[Signed]:
+        """All checkpoints, by size."""
+        size = -1
+        while found := self.checkpoint_at(size + 1):
+            yield found
+            size = found.size
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile; b'' where there is none."""
+        query = select(tile.c.hashes).where(tile.c.level == level, tile.c.number == number)
+        with self._reading() as connection:
+            return bytes(connection.execute(query).scalar() or b"")
+
+    def tiles(self) -> Mapping[int, int]:
+        """How many tiles are stored, by level."""
+        with self._reading() as connection:
+            return dict(connection.execute(select(tile.c.level, func.count()).group_by(tile.c.level)).tuples().all())
+
+    def spans(self) -> Sequence[Span]:
+        """All sealed spans in the order of their leaves."""
+        with self._reading() as connection:
+            found = connection.execute(select(sealed).order_by(sealed.c.first_leaf, sealed.c.leaves)).mappings().all()
+        return [Span(**{**row, "kind": Kind(row["kind"])}) for row in found]
+
+    def pending(self, most: int, *, everywhere: bool = False) -> Sequence[Span]:
+        """Spans to seal next, of some `most` leaves, not yet placed; [] = everything is sealed.
+
+        Holes are looked into between the newest sealed spans, or `everywhere`.
+        """
+        found: list[Span] = []
+        with self._reading() as connection:
+            for kind in Kind:
+                for low, high in _holes(connection, kind, everywhere):
+                    numbers = _numbers(connection, kind, low, high, most)
+                    found += (Span(kind, run[0], run[-1]) for run in _runs(numbers))
+                    most -= len(numbers)
+                    if most <= 0:
+                        return found
+        return found
+
+    def leaves(self, span: Span, *, bodies: bool = False) -> Iterator[Leaf]:
+        """The entries of a span in order; with `bodies`, each message is compared with its digest."""
+        if span.kind is Kind.EVENT:
+            with self._reading() as connection:
+                query = select(event).where(event.c.id.between(span.first, span.last)).order_by(event.c.id)
+                found = connection.execute(query).mappings().all()
+            yield from (Leaf(span.kind, row["id"], row["exchange_id"], event_entry(row)) for row in found)
+            return
+        after, last = span.first * POSITIONS - 1, span.last * POSITIONS + POSITIONS - 1
+        while page := self._page(after, last, bodies):
+            yield from page
+            after = page[-1].number
+
+    def _page(self, after: int, last: int, bodies: bool) -> list[Leaf]:
+        columns = _exchange_columns + ((exchange.c.body,) if bodies else ())
+        query = select(*columns).join_from(exchange, batch, batch.c.id == exchange.c.batch_id)
+        query = query.where(exchange.c.seq > after, exchange.c.seq <= last).order_by(exchange.c.seq).limit(_PAGE)
+        with self._reading() as connection:
+            found = connection.execute(query).mappings().all()
+            copies = _copies(connection, found[0]["seq"], found[-1]["seq"]) if found else {}
+        return [
+            Leaf(
+                Kind.BATCH,
+                row["seq"],
+                row["exchange_id"],
+                exchange_entry(row, copies.get(row["seq"], ())),
+                _body_trouble(row) if bodies else "",
+            )
+            for row in found
+        ]
+
+    def badly_matched(self) -> Sequence[str]:
+        """Answers that came before their parent, whose row now says what no event and no parent confirms."""
+        with self._reading() as connection:
+            return list(connection.execute(_unexplained).scalars())
+
+    def seal(
+        self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None
+    ) -> bool:
+        """Add spans, tiles and the checkpoint in one transaction; False when the log is no longer of this size."""
+        with faults(self._where), transaction(self._engine) as connection:
+            if not is_sqlite(connection):  # SQLite has one writer anyway
+                connection.execute(_LOCK)
+            if (connection.execute(_size).scalar() or 0) != size or _is_sealed(connection, spans[0]):
+                return False  # another sealer was quicker: what this one signed was never shown to anybody
+            connection.execute(insert(sealed), [_span_row(span) for span in spans])
+            for (level, number), hashes in tiles.items():
+                this = and_(tile.c.level == level, tile.c.number == number)
+                if not connection.execute(update(tile).where(this).values(hashes=hashes)).rowcount:
+                    connection.execute(insert(tile), {"level": level, "number": number, "hashes": hashes})
+            if made:
+                row = {"size": made.size, "made_at": rows.microseconds(made.made_at), "note": made.note}
+                connection.execute(insert(checkpoint), row)
+        return True
+
+    def cosigned(self, size: int, note: str) -> None:
+        """Replace a checkpoint's note by one with more signatures."""
+        with faults(self._where), transaction(self._engine) as connection:
+            connection.execute(update(checkpoint).where(checkpoint.c.size == size).values(note=note))
+
+
+_size = select(func.max(checkpoint.c.size))
+_exchange_columns = (
+    *(column for column in exchange.columns if column.name not in ("body", "next_try")),
+    batch.c.rules_digest,
+    batch.c.committed_at,
+)
+_parent = exchange.alias("parent")
+_explained = exists().where(
+    event.c.exchange_id == exchange.c.exchange_id,
+    event.c.event == str(Event.MATCHED),
+    event.c.detail == exchange.c.parent_exchange_id,
+    _parent.c.exchange_id == exchange.c.parent_exchange_id,
+    _parent.c.message_id == exchange.c.parent_message_id,
+    _parent.c.sender == exchange.c.parent_sender,
+)
+_elsewhere = exists().where(
+    copy.c.seq == exchange.c.seq, copy.c.kind == str(Copied.MESSAGE), copy.c.recipient != exchange.c.parent_sender
+)
+_unexplained = select(exchange.c.exchange_id).where(
+    exchange.c.tries.is_not(None), exchange.c.outcome != str(Outcome.WAITING), ~_explained | _elsewhere
+)
+_copy_columns = select(copy.c.seq, copy.c.kind, copy.c.recipient, copy.c.body)
+
+
+def _is_sealed(connection: Connection, span: Span) -> bool:
+    """Spans without a leaf leave the size as it is."""
+    this = and_(sealed.c.kind == str(span.kind), sealed.c.first == span.first)
+    return connection.execute(select(sealed.c.first).where(this)).first() is not None
+
+
+def _span_row(span: Span) -> dict[str, Any]:
+    return {name: getattr(span, name) for name in span.__slots__} | {"kind": str(span.kind)}
+
+
+def _copies(connection: Connection, first: int, last: int) -> Mapping[int, list[rows.Row]]:
+    query = _copy_columns.where(copy.c.seq.between(first, last)).order_by(copy.c.seq, copy.c.n)
+    found = connection.execute(query).mappings()
+    return {seq: list(group) for seq, group in groupby(found, key=itemgetter("seq"))}
+
+
+def _body_trouble(row: rows.Row) -> str:
+    body = as_bytes(row["body"])
+    if hashlib.sha256(body).digest() == row["digest"]:
+        return ""
+    return "its bytes are not those of its digest" if body else "its bytes were deleted"
+
+
+def _holes(connection: Connection, kind: Kind, everywhere: bool) -> Iterator[tuple[int, int]]:
+    """The ranges of numbers that no span covers, lowest first."""
+    query = select(sealed.c.first, sealed.c.last).where(sealed.c.kind == str(kind)).order_by(sealed.c.first.desc())
+    known = connection.execute(query if everywhere else query.limit(LOOK_BACK)).all()
+    low = 0 if everywhere or len(known) < LOOK_BACK else known[-1].first
+    for first, last in reversed(known):
+        if low < first:
+            yield low, first - 1
+        low = last + 1
+    yield low, _NO_END
+
+
+def _numbers(connection: Connection, kind: Kind, low: int, high: int, most: int) -> list[int]:
+    """Numbers that are there, in order, of `most` leaves together or a little more."""
+    number = _NUMBERS[kind]
+    query = select(number).where(number.between(low, high)).order_by(number).limit(most)
+    if kind is Kind.EVENT:
+        return list(connection.execute(query).scalars())
+    first = batch.c.id * POSITIONS
+    inside = and_(exchange.c.seq >= first, exchange.c.seq < first + POSITIONS)
+    count = select(func.count()).select_from(exchange).where(inside).correlate(batch).scalar_subquery()
+    found = []
+    for identity, leaves in connection.execute(query.add_columns(count)).all():
+        found.append(identity)
+        most -= leaves
+        if most <= 0:
+            break
+    return found
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[list[int]]:
+    """Runs of neighbouring numbers."""
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        yield [number for _, number in run]

@@ -1,0 +1,37 @@
+"""The tables of the Merkle log: which rows are its entries, its hashes, its checkpoints. docs/reference/evidence.md.
+
+Nothing on the path of a message writes here: the sealer does, afterwards.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text
+
+from swexchange.store.tables import metadata
+
+sealed = Table(
+    "sealed",
+    metadata,
+    Column("kind", Text, primary_key=True),  # 'batch': the exchanges of batches; 'event'
+    Column("first", BigInteger, primary_key=True, autoincrement=False),  # numbers of batches, or of events
+    Column("last", BigInteger, nullable=False),
+    Column("first_leaf", BigInteger, nullable=False),
+    Column("leaves", BigInteger, nullable=False),
+)
+Index("sealed_leaf", sealed.c.first_leaf)
+
+tile = Table(
+    "tile",
+    metadata,
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),  # 1 to 256 of 32 bytes
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),  # signed; witnesses' signatures are added
+)
