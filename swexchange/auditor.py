@@ -17,7 +17,7 @@ from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Verifier, trus
 from swexchange.core.log import Kind, Leaf, Signed, Span
 from swexchange.core.tiles import WIDTH, TileTree, split, widths
 
-NAMES = {Kind.BATCH: "exchange", Kind.EVENT: "event"}
+NAMES = {Kind.BATCH: "exchange", Kind.EVENT: "event", Kind.RULES: "rules"}
 
 
 class Log(Protocol):
@@ -95,24 +95,26 @@ def _rows(log: Log, tile: Tile, found: Findings, done: Callable[[int], object]) 
 
 
 def _span(span: Span, leaves: Iterator[Leaf], tile: Tile, found: Findings) -> Iterator[Problem]:
-    rows: list[tuple[str, bytes]] = []  # name and hash
+    rows: list[tuple[int, str]] = []  # number and exchange
+    actual: list[bytes] = []
     for leaf in leaves:
-        rows.append((_name(leaf), merkle.leaf_hash(leaf.entry)))
+        rows.append((leaf.number, leaf.exchange_id))
+        actual.append(merkle.leaf_hash(leaf.entry))
         if leaf.body == DELETED:
             found.deleted += 1
         elif leaf.body:
-            yield Problem(rows[-1][0], leaf.body)
+            yield Problem(_name(span, rows[-1]), leaf.body)
     wanted = _hashes(tile, span.first_leaf, span.first_leaf + span.leaves)
-    actual = [value for _, value in rows]
     if actual != wanted:
-        yield from _differences(span, rows, actual, wanted)
+        yield from _differences(span, [_name(span, row) for row in rows], actual, wanted)
 
 
 DELETED = "its bytes were deleted"
 
 
-def _name(leaf: Leaf) -> str:
-    return f"{NAMES[leaf.kind]} {leaf.exchange_id} ({'seq' if leaf.kind is Kind.BATCH else 'id'} {leaf.number})"
+def _name(span: Span, row: tuple[int, str]) -> str:
+    number, exchange = row
+    return f"{NAMES[span.kind]} {exchange or '-'} ({'seq' if span.kind is Kind.BATCH else 'id'} {number})"
 
 
 def _hashes(tile: Tile, start: int, end: int) -> list[bytes]:
@@ -124,22 +126,20 @@ def _hashes(tile: Tile, start: int, end: int) -> list[bytes]:
     return hashes
 
 
-def _differences(
-    span: Span, rows: Sequence[tuple[str, bytes]], actual: list[bytes], wanted: list[bytes]
-) -> Iterator[Problem]:
+def _differences(span: Span, names: Sequence[str], actual: list[bytes], wanted: list[bytes]) -> Iterator[Problem]:
     for how, i, j, x, y in SequenceMatcher(None, wanted, actual, autojunk=False).get_opcodes():
         if how == "equal":
             continue
         both = min(j - i, y - x)
         for at in range(both):
-            yield Problem(rows[x + at][0], f"was changed after it became leaf {span.first_leaf + i + at}")
+            yield Problem(names[x + at], f"was changed after it became leaf {span.first_leaf + i + at}")
         for at in range(i + both, j):
-            before = rows[x + both - 1][0] if x + both else "the beginning of its span"
+            before = names[x + both - 1] if x + both else "the beginning of its span"
             yield Problem(
                 f"leaf {span.first_leaf + at}", f"its {NAMES[span.kind]} was removed; it stood behind {before}"
             )
         for at in range(x + both, y):
-            yield Problem(rows[at][0], "was added among rows that were sealed without it")
+            yield Problem(names[at], "was added among rows that were sealed without it")
 
 
 def _tiles(tile: Tile, size: int) -> Iterator[Problem]:

@@ -141,6 +141,12 @@ class Metrics:
         )
         self.open = self._of_upstream("open", "1 while the breaker is open")
         self.success = self._of_upstream("last_success_timestamp_seconds", "When a copy was last confirmed")
+        self.sealed = prometheus.Counter(
+            "swexchange_sealed_entries", "Entries added to the Merkle log by this worker", registry=registry
+        )
+        self.last_seal = prometheus.Gauge(
+            "swexchange_last_seal_timestamp_seconds", "When this worker last added entries", registry=registry
+        )
         self.rules = prometheus.Info("swexchange_rules", "The rules in force", registry=registry)
 
     def _of_upstream(self, name: str, meaning: str) -> prometheus.Gauge:
@@ -311,6 +317,17 @@ class Observer:
         """The first step without trouble after trouble."""
         self._log.info("recovered")
         self._manager.notify("STATUS=working")
+        flush_logs()
+
+    def sealed(self, leaves: int) -> None:
+        """Entries were added to the Merkle log."""
+        self._metrics.sealed.inc(leaves)
+        self._metrics.last_seal.set_to_current_time()
+
+    def not_sealed(self, fault: Fault) -> None:
+        """The Merkle log cannot be extended; the traffic goes on."""
+        self._metrics.faults.labels("NotSealed").inc()
+        self._log.error("not sealed", what=fault.what, where=fault.where, do=fault.do)
         flush_logs()
 
     def reloaded(self, rules: Rulebook) -> None:

@@ -7,6 +7,7 @@ log as it found it, and the database takes one; what the others signed was shown
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,10 +18,11 @@ from typing import Protocol
 from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import BadNote, Checkpoint, Verifier
 from swexchange.core.keys import SigningKey
-from swexchange.core.log import Leaf, Signed, Span
+from swexchange.core.log import Leaf, Signed, Span, key_history
+from swexchange.core.rulebook import Rulebook
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, Fault
 
 AT_ONCE = 1_000  # leaves in one step, about
 _VERIFY = "Run `swexchange audit verify`; until it is explained, seal nothing"
@@ -41,6 +43,9 @@ class Log(Protocol):
 
     def leaves(self, span: Span) -> Iterator[Leaf]:
         """The entries of a span in order."""
+
+    def note_rules(self, digest: str, keys: str, at: datetime) -> None:
+        """Record rules with the keys that they know, unless they are."""
 
     def seal(
         self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None
@@ -126,7 +131,7 @@ class Sealer:
         if not spans:
             return 0
         made = self._signed(tree) if tree.size > size else None
-        crashpoint("checkpoint signed")
+        crashpoint("signed")
         if not self._log.seal(size, spans, tree.changed(), made):
             return 0
         crashpoint("sealed")
@@ -138,12 +143,70 @@ class Sealer:
         note = checkpoint.sign(Checkpoint(self._origin, tree.size, tree.root()), self._key)
         return Signed(tree.size, self._clock(), note)
 
-    def seal_all(self, rest: Callable[[float], object] = lambda _: None) -> Iterator[int]:
-        """Seal until nothing is left, step by step; the leaves of each step."""
+    def seal_all(self, rest: Callable[[float], object] = lambda _: None, *, everywhere: bool = False) -> Iterator[int]:
+        """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause between."""
         while True:
             started = self._clock()
-            added = self.seal()
+            added = self.seal(everywhere=everywhere)
             if not added:
                 return
             yield added
             rest((self._clock() - started).total_seconds() * REST)
+
+    def know(self, rules: Rulebook) -> None:
+        """Record which keys the rules in force know: they become a leaf. Raises StoreDown."""
+        self._log.note_rules(rules.digest, key_history(rules.keys.values()), self._clock())
+
+    def is_due(self, seconds: float) -> bool:
+        """Whether the newest checkpoint, of whichever sealer, is older than this."""
+        head = self._log.head()
+        return head is None or (self._clock() - head.made_at).total_seconds() >= seconds
+
+
+class Observer(Protocol):
+    """Who is told what the sealer did."""
+
+    def sealed(self, leaves: int) -> None:
+        """Leaves were added to the log."""
+
+    def not_sealed(self, fault: Fault) -> None:
+        """The log cannot be sealed now."""
+
+
+class SealingThread(threading.Thread):
+    """Seals again and again, beside a worker; ends with `stop`. Its faults are told, and end nothing."""
+
+    def __init__(self, sealer: Sealer, seconds: float, observer: Observer) -> None:
+        super().__init__(name="sealer", daemon=True)
+        self._sealer, self._seconds, self._observer = sealer, seconds, observer
+        self._stopping = threading.Event()
+        self._rules: Rulebook | None = None  # those in force, until they are recorded
+
+    def know(self, rules: Rulebook) -> None:
+        """These rules are in force now; may be called from another thread."""
+        self._rules = rules
+
+    def run(self) -> None:
+        """Look several times an interval: what another sealer does counts too."""
+        while not self._stopping.wait(min(self._seconds, max(1.0, self._seconds / 10))):
+            try:
+                if self._sealer.is_due(self._seconds):
+                    self._seal()
+            except Fault as fault:
+                self._observer.not_sealed(fault)
+                self._stopping.wait(self._seconds)
+
+    def _seal(self) -> None:
+        if rules := self._rules:
+            self._sealer.know(rules)
+            if rules is self._rules:  # else there are newer ones already
+                self._rules = None
+        for added in self._sealer.seal_all(self._stopping.wait):
+            self._observer.sealed(added)
+            if self._stopping.is_set():
+                return
+
+    def stop(self) -> None:
+        """End after the step in hand."""
+        self._stopping.set()
+        self.join()

@@ -27,6 +27,10 @@ class Settings:
     routes: str = "routes.yaml"
     schemas: str = "schemas"  # the folder that holds all schema families
     keys: str = "keys"  # folder of private keys, <key id>.key; systemd's $CREDENTIALS_DIRECTORY goes first
+    audit_key: str = ""  # id of the key that signs checkpoints of the audit log; '' = it is not sealed
+    audit_origin: str = ""  # the log's name in them, one that nobody else has
+    audit_head: str = "audit.head"  # file that remembers the last checkpoint, on another disk than the database
+    seal_seconds: float = 60.0  # between two checkpoints, at least
     batch: int = 500  # messages taken at once, at most
     batch_bytes: int = 16 * 1024 * 1024  # bytes taken at once, at most (one message always passes)
     backlog_stop: int = 1_000_000  # copies owed at which the intake stops; the broker then holds senders back

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from swexchange.core.envelope import moment
 from swexchange.errors import ConfigFault, Rejected
@@ -41,6 +44,15 @@ def file_bytes(path: str) -> bytes:
         raise ConfigFault(f"cannot read {path}: {error.strerror}") from None
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, with the folders that it needs. Raises ConfigFault."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigFault(f"cannot write {path}: {error.strerror}") from None
+
+
 class _Moment(click.ParamType[datetime]):
     name = "TIME"
 
@@ -56,3 +68,13 @@ class _Moment(click.ParamType[datetime]):
 def moment_option(flag: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that takes a date or a time; without a zone it is +08:00."""
     return click.option(flag, type=_Moment(), help=text)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr, where that is a terminal; what it gives is told how much is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)

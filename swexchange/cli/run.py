@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -25,7 +25,8 @@ from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.cli.topology import problems, wanted
 from swexchange.cli.upstream import connect, forwarding
-from swexchange.cli.wiring import free_disk, server, tested_rules, watermarks
+from swexchange.cli.wiring import free_disk, sealer, server, tested_rules, watermarks
+from swexchange.core.rulebook import Rulebook
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.explain import Explainer
@@ -34,8 +35,9 @@ from swexchange.observe import Metrics, Observer, configure_logs, flush_logs, ut
 from swexchange.quarantine import Quarantine
 from swexchange.rules.load import load_upstreams
 from swexchange.rules.reload import RulesFile
+from swexchange.sealer import SealingThread
 from swexchange.settings import Settings
-from swexchange.store import Attempts, open_ledger
+from swexchange.store import Attempts, open_evidence, open_ledger
 from swexchange.worker import Gate, Links, Worker
 
 _MALLOC = {-8: 1, -1: 64 << 20, -2: 8 << 20, -3: 32 << 20}  # <malloc.h>: arenas, trim, top pad, mmap threshold
@@ -112,11 +114,17 @@ def _work(settings: Settings, number: int, upstream: str) -> None:
         closing(Explainer()) as explainer,
         open_ledger(settings.database_url) as ledger,
         closing(Attempts(settings.database_url, uuid4().hex)) as attempts,
+        _sealing(settings, number, observer) as know,
     ):
+
+        def reloaded(rules: Rulebook) -> None:
+            observer.reloaded(rules)
+            know(rules)
+
         rules_file = RulesFile(
             Path(settings.routes),
             lambda: tested_rules(settings, explainer),
-            observer.reloaded,
+            reloaded,
             observer.not_reloaded,
             time.monotonic,
         )
@@ -135,6 +143,7 @@ def _work(settings: Settings, number: int, upstream: str) -> None:
         stopping = _stop_on_signals(worker, observer, rules_file)
         if settings.metrics_port:
             metrics.serve(settings.metrics_port + number)
+        know(rules_file.current())
         _settle_memory()
         observer.started(rules_file.current(), number)
         with ExitStack() as beside:
@@ -145,6 +154,26 @@ def _work(settings: Settings, number: int, upstream: str) -> None:
     if not stopping:
         observer.spent(_resident_mb())
         os.execv(sys.executable, _again(sys.argv[1:]))  # noqa: S606
+
+
+@contextmanager
+def _sealing(settings: Settings, number: int, observer: Observer) -> Iterator[Callable[[Rulebook], None]]:
+    """Worker 0 seals the audit log, where it has a key; it is to be told of the rules in force.
+
+    Raises ConfigFault where the log was rolled back.
+    """
+    if number or not settings.audit_key:
+        yield lambda _: None
+        return
+    with open_evidence(settings.database_url) as log:
+        sealing = sealer(settings, log)
+        sealing.check()
+        thread = SealingThread(sealing, settings.seal_seconds, observer)
+        thread.start()
+        try:
+            yield thread.know
+        finally:
+            thread.stop()
 
 
 def _stop_on_signals(worker: Worker, observer: Observer, rules_file: RulesFile) -> list[bool]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from swexchange import yamlfile
+from swexchange import keyfile, yamlfile
 from swexchange.broker import Server, Tls
+from swexchange.core.checkpoint import is_name
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.watermark import Watermarks
 from swexchange.errors import ConfigFault
@@ -17,7 +18,9 @@ from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.rules.load import load
 from swexchange.schemas import Schemas
+from swexchange.sealer import HighWater, Sealer
 from swexchange.settings import Settings
+from swexchange.store import Evidence
 from swexchange.store.engine import folder_of
 from swexchange.yamlfile import YamlFile
 
@@ -74,3 +77,21 @@ def free_disk(settings: Settings) -> Callable[[], int | None]:
 def server(settings: Settings) -> Server:
     """The broker."""
     return Server(settings.amqp_url, Tls(settings.amqp_ca, settings.amqp_cert, settings.amqp_key))
+
+
+def sealer(settings: Settings, log: Evidence) -> Sealer:
+    """What seals the log. Raises ConfigFault where the settings name no log or no key of it."""
+    if not settings.audit_key:
+        raise ConfigFault(
+            "the audit log has no key",
+            where="SWX_AUDIT_KEY",
+            do="See docs/how-to/prove-an-exchange.md#switch-it-on",
+        )
+    if not is_name(settings.audit_origin):
+        raise ConfigFault(
+            f"{settings.audit_origin!r} is no name for the audit log",
+            where="SWX_AUDIT_ORIGIN",
+            do="Give it one that nobody else has, without blanks or '+': sw.example.gov.cn/audit",
+        )
+    key = keyfile.load(settings.audit_key, settings.key_folders)
+    return Sealer(log, settings.audit_origin, key, HighWater(Path(settings.audit_head)), utc_now)

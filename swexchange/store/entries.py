@@ -2,89 +2,108 @@
 
 An entry says what was decided when it was decided; columns that change later are left out, or
 given as they were. What may have to be deleted some day, or is long, stands in it by its digest.
+Written by hand, not by a JSON library: a million are made anew whenever the log is verified.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from swexchange.core.model import Kind, Outcome
-from swexchange.store.rows import Row
 
-EXCHANGE, EVENT = "swexchange/exchange/v1", "swexchange/event/v1"
+EXCHANGE, EVENT, RULES = "exchange/v1", "event/v1", "rules/v1"
 MOST_BYTES = 65_535  # of an entry: tlog-tiles gives its length in two bytes
-_PARENT = ("parent_exchange_id", "parent_sender", "parent_message_id")
-_LONG = 1_000  # bytes of a value that is given by its digest where an entry would be too long
-# `default`: in SQLite a column may hold what somebody else put there, of any type.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
+LONG = 1_000  # bytes of a member that is given by its digest where an entry would be too long
+
+NUMBERS = ("seq", "received_at", "committed_at")
+TEXTS = {  # members of the entry, and the columns they come from
+    "exchange": "exchange_id",
+    "identity": "identity",
+    "rules": "rules_digest",
+    "submitter": "submitter",
+    "sender": "sender",
+    "message_id": "message_id",
+    "type": "type",
+    "code": "code",
+    "key": "key_id",
+    "envelope": "envelope_edition",
+    "edition": "edition",
+    "route": "route",
+}
+_OTHERS = ("outcome", "tries", "digest", "detail", "parent_exchange_id", "parent_sender", "parent_message_id")
+EXCHANGE_COLUMNS = (*NUMBERS, *TEXTS.values(), *_OTHERS)
+COPY_COLUMNS = ("seq", "kind", "recipient", "body")
+EVENT_COLUMNS = ("id", "at", "exchange_id", "event", "detail")
+RULES_COLUMNS = ("id", "at", "digest", "known_keys")
+
+_EXCHANGE_FORM = (
+    f'{{"entry":"{EXCHANGE}",'
+    + "".join(f'"{name}":%d,' for name in NUMBERS)
+    + "".join(f'"{name}":%s,' for name in TEXTS)
+    + '"outcome":%s,"digest":"%s","detail":"%s","parent":[%s],"copies":[%s]}'
+)
+_EVENT_FORM = f'{{"entry":"{EVENT}","id":%d,"at":%d,"exchange":%s,"event":%s,"detail":%s}}'
+_RULES_FORM = f'{{"entry":"{RULES}","id":%d,"at":%d,"rules":%s,"keys":"%s"}}'
+_TEXTS_START, _OTHERS_START, _END = len(NUMBERS), len(NUMBERS) + len(TEXTS), len(EXCHANGE_COLUMNS)
 
 
-def exchange_entry(row: Row, copies: Iterable[Row]) -> bytes:
-    """The entry of an exchange, from its row with its batch's and the rows of its copies in order."""
-    waited = row["tries"] is not None  # an answer that came before its parent; a MATCHED event says what followed
-    return _canonical(
-        {
-            "entry": EXCHANGE,
-            "seq": row["seq"],
-            "exchange": row["exchange_id"],
-            "identity": row["identity"],
-            "received_at": row["received_at"],
-            "committed_at": row["committed_at"],
-            "rules": row["rules_digest"],
-            "submitter": row["submitter"],
-            "sender": row["sender"],
-            "message_id": row["message_id"],
-            "type": row["type"],
-            "outcome": str(Outcome.WAITING) if waited else row["outcome"],
-            "code": row["code"],
-            "digest": as_bytes(row["digest"]).hex(),
-            "key": row["key_id"],
-            "envelope": row["envelope_edition"],
-            "edition": row["edition"],
-            "route": row["route"],
-            "detail": _sha256(as_bytes(row["detail"])),
-            "parent": [] if waited or row["parent_exchange_id"] is None else [row[name] for name in _PARENT],
-            "copies": [_copy(copy) for copy in copies if not (waited and copy["kind"] == Kind.MESSAGE)],
-        }
+def exchange_entry(row: Sequence[Any], copies: Iterable[Sequence[Any]]) -> bytes:
+    """The entry of an exchange: its row in the order of EXCHANGE_COLUMNS, its copies in that of COPY_COLUMNS.
+
+    Raises TypeError where a column holds a value of a wrong type, as SQLite allows.
+    """
+    outcome, tries, digest, detail, *parent = row[_OTHERS_START:_END]
+    waited = tries is not None  # an answer that came before its parent; a MATCHED event says what followed
+    answers = not waited and parent[0] is not None
+    return _bounded(
+        _EXCHANGE_FORM
+        % (
+            *row[:_TEXTS_START],
+            *map(_quoted, row[_TEXTS_START:_OTHERS_START]),
+            _quoted(Outcome.WAITING if waited else outcome),
+            digest.hex(),
+            hashlib.sha256(detail.encode()).hexdigest(),
+            ",".join(map(_quoted, parent)) if answers else "",
+            ",".join(_copy(*copy) for copy in copies if not (waited and copy[1] == Kind.MESSAGE)),
+        )
     )
 
 
-def _copy(row: Row) -> list[str]:
-    body = [] if row["body"] is None else [_sha256(as_bytes(row["body"]))]
-    return [row["kind"], row["recipient"], *body]
+def _copy(_seq: int, kind: str, recipient: str, body: bytes | None) -> str:
+    """[kind, recipient], and of a receipt the digest of its bytes."""
+    digest = f',"{hashlib.sha256(body).hexdigest()}"' if body is not None else ""
+    return f"[{_quoted(kind)},{_quoted(recipient)}{digest}]"
 
 
-def event_entry(row: Row) -> bytes:
-    """The entry of an event, from its row."""
-    return _canonical(
-        {
-            "entry": EVENT,
-            "id": row["id"],
-            "exchange": row["exchange_id"],
-            "at": row["at"],
-            "event": row["event"],
-            "detail": row["detail"],
-        }
-    )
+def event_entry(row: Sequence[Any]) -> bytes:
+    """The entry of an event: its row in the order of EVENT_COLUMNS. Raises TypeError as above."""
+    return _bounded(_EVENT_FORM % (*row[:2], *map(_quoted, row[2:])))
 
 
-def as_bytes(value: object) -> bytes:
-    """A column that should hold bytes or text; SQLite lets it hold anything."""
-    return value if isinstance(value, bytes) else str(value).encode()
+def rules_entry(row: Sequence[Any]) -> bytes:
+    """The entry of rules: their row in the order of RULES_COLUMNS. Raises TypeError as above."""
+    number, at, digest, keys = row
+    return _bounded(_RULES_FORM % (number, at, _quoted(digest), hashlib.sha256(keys.encode()).hexdigest()))
 
 
-def _canonical(values: Mapping[str, Any]) -> bytes:
-    """JSON without white space, members in this order, text as it is."""
-    entry = _encode(values).encode()
-    if len(entry) <= MOST_BYTES:
-        return entry
-    texts = {name: _encode(value).encode() for name, value in values.items()}
-    long = {name: {"sha256": _sha256(text)} for name, text in texts.items() if len(text) > _LONG}
-    return _encode({**values, **long}).encode()
+def _bounded(entry: str) -> bytes:
+    """The entry; of one that is too long, each long member as {"sha256": digest of its JSON}."""
+    written = entry.encode()
+    if len(written) <= MOST_BYTES:
+        return written
+    members = {name: _json(value) for name, value in json.loads(entry).items()}
+    short = (f'"{name}":{_shortened(value)}' for name, value in members.items())
+    return ("{" + ",".join(short) + "}").encode()
 
 
-def _sha256(value: bytes) -> str:
-    return hashlib.sha256(value).hexdigest()
+def _shortened(member: str) -> str:
+    written = member.encode()
+    return member if len(written) <= LONG else f'{{"sha256":"{hashlib.sha256(written).hexdigest()}"}}'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

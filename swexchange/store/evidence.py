@@ -7,30 +7,28 @@ that are there, and holes are looked into again: a row that comes late is sealed
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, insert, select, text, update
 
-from swexchange.core.log import Kind, Leaf, Signed, Span
+from swexchange.core.log import Exhibit, Kind, Leaf, Signed, Span
 from swexchange.core.model import Event, Outcome
 from swexchange.core.model import Kind as Copied
-from swexchange.store import rows
+from swexchange.errors import Unstorable
+from swexchange.store import leaves, rows
 from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, transaction, where
-from swexchange.store.entries import as_bytes, event_entry, exchange_entry
-from swexchange.store.evidence_tables import checkpoint, sealed, tile
+from swexchange.store.evidence_tables import checkpoint, rules, sealed, tile
+from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import batch, copy, event, exchange
 
 LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind
-_PAGE = 500  # exchanges read at once
 _NO_END = 2**62
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/seal', 0))")
-_NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id}
 
 
 class Evidence:
@@ -56,6 +54,12 @@ class Evidence:
         """The newest checkpoint; None before the first."""
         return self._signed(select(checkpoint).order_by(checkpoint.c.size.desc()).limit(1))
 
+    def checkpoint_over(self, size: int) -> Signed | None:
+        """The newest checkpoint of at least this size, one that a witness has signed where there is any."""
+        query = select(checkpoint).where(checkpoint.c.size >= size)
+        best = (checkpoint.c.witnesses > 0).desc(), checkpoint.c.size.desc()
+        return self._signed(query.order_by(*best).limit(1))
+
     def checkpoint_at(self, size: int) -> Signed | None:
         """The first checkpoint of at least this size."""
         return self._signed(select(checkpoint).where(checkpoint.c.size >= size).order_by(checkpoint.c.size).limit(1))
@@ -77,11 +81,6 @@ class Evidence:
         query = select(tile.c.hashes).where(tile.c.level == level, tile.c.number == number)
         with self._reading() as connection:
             return bytes(connection.execute(query).scalar() or b"")
-
-    def tiles(self) -> Mapping[int, int]:
-        """How many tiles are stored, by level."""
-        with self._reading() as connection:
-            return dict(connection.execute(select(tile.c.level, func.count()).group_by(tile.c.level)).tuples().all())
 
     def spans(self) -> Sequence[Span]:
         """All sealed spans in the order of their leaves."""
@@ -107,34 +106,22 @@ class Evidence:
 
     def leaves(self, span: Span, *, bodies: bool = False) -> Iterator[Leaf]:
         """The entries of a span in order; with `bodies`, each message is compared with its digest."""
-        if span.kind is Kind.EVENT:
+        if span.kind is not Kind.BATCH:
             with self._reading() as connection:
-                query = select(event).where(event.c.id.between(span.first, span.last)).order_by(event.c.id)
-                found = connection.execute(query).mappings().all()
-            yield from (Leaf(span.kind, row["id"], row["exchange_id"], event_entry(row)) for row in found)
+                found = leaves.others(connection, span.kind, span.first, span.last)
+            yield from found
             return
-        after, last = span.first * POSITIONS - 1, span.last * POSITIONS + POSITIONS - 1
-        while page := self._page(after, last, bodies):
-            yield from page
-            after = page[-1].number
+        first, last = leaves.seqs(span.first, span.last)
+        while first <= last:
+            with self._reading() as connection:
+                found = leaves.exchanges(connection, first, last, bodies=bodies)
+            yield from found
+            first = found[-1].number + 1 if len(found) == leaves.PAGE else last + 1
 
-    def _page(self, after: int, last: int, bodies: bool) -> list[Leaf]:
-        columns = _exchange_columns + ((exchange.c.body,) if bodies else ())
-        query = select(*columns).join_from(exchange, batch, batch.c.id == exchange.c.batch_id)
-        query = query.where(exchange.c.seq > after, exchange.c.seq <= last).order_by(exchange.c.seq).limit(_PAGE)
+    def exhibit(self, exchange_id: str) -> Exhibit | None:
+        """What proves an exchange; None where there is none. Without entries it is not sealed yet."""
         with self._reading() as connection:
-            found = connection.execute(query).mappings().all()
-            copies = _copies(connection, found[0]["seq"], found[-1]["seq"]) if found else {}
-        return [
-            Leaf(
-                Kind.BATCH,
-                row["seq"],
-                row["exchange_id"],
-                exchange_entry(row, copies.get(row["seq"], ())),
-                _body_trouble(row) if bodies else "",
-            )
-            for row in found
-        ]
+            return read_exhibit(connection, exchange_id)
 
     def badly_matched(self) -> Sequence[str]:
         """Answers that came before their parent, whose row now says what no event and no parent confirms."""
@@ -156,22 +143,29 @@ class Evidence:
                 if not connection.execute(update(tile).where(this).values(hashes=hashes)).rowcount:
                     connection.execute(insert(tile), {"level": level, "number": number, "hashes": hashes})
             if made:
-                row = {"size": made.size, "made_at": rows.microseconds(made.made_at), "note": made.note}
+                at = rows.microseconds(made.made_at)
+                row = {"size": made.size, "made_at": at, "witnesses": 0, "note": made.note}
                 connection.execute(insert(checkpoint), row)
         return True
 
-    def cosigned(self, size: int, note: str) -> None:
-        """Replace a checkpoint's note by one with more signatures."""
+    def cosigned(self, size: int, note: str, witnesses: int) -> None:
+        """Replace a checkpoint's note by one that so many witnesses have signed."""
         with faults(self._where), transaction(self._engine) as connection:
-            connection.execute(update(checkpoint).where(checkpoint.c.size == size).values(note=note))
+            this = update(checkpoint).where(checkpoint.c.size == size)
+            connection.execute(this.values(note=note, witnesses=witnesses))
+
+    def note_rules(self, digest: str, keys: str, at: datetime) -> None:
+        """Record rules with the keys that they know, unless they are."""
+        known = select(rules.c.id).where(rules.c.digest == digest)
+        with self._reading() as connection:
+            if connection.execute(known).first():
+                return
+        row = {"at": rows.microseconds(at), "digest": digest, "known_keys": keys}
+        with suppress(Unstorable), faults(self._where), transaction(self._engine) as connection:
+            connection.execute(insert(rules), row)  # refused where another sealer was quicker
 
 
 _size = select(func.max(checkpoint.c.size))
-_exchange_columns = (
-    *(column for column in exchange.columns if column.name not in ("body", "next_try")),
-    batch.c.rules_digest,
-    batch.c.committed_at,
-)
 _parent = exchange.alias("parent")
 _explained = exists().where(
     event.c.exchange_id == exchange.c.exchange_id,
@@ -187,7 +181,6 @@ _elsewhere = exists().where(
 _unexplained = select(exchange.c.exchange_id).where(
     exchange.c.tries.is_not(None), exchange.c.outcome != str(Outcome.WAITING), ~_explained | _elsewhere
 )
-_copy_columns = select(copy.c.seq, copy.c.kind, copy.c.recipient, copy.c.body)
 
 
 def _is_sealed(connection: Connection, span: Span) -> bool:
@@ -198,19 +191,6 @@ def _is_sealed(connection: Connection, span: Span) -> bool:
 
 def _span_row(span: Span) -> dict[str, Any]:
     return {name: getattr(span, name) for name in span.__slots__} | {"kind": str(span.kind)}
-
-
-def _copies(connection: Connection, first: int, last: int) -> Mapping[int, list[rows.Row]]:
-    query = _copy_columns.where(copy.c.seq.between(first, last)).order_by(copy.c.seq, copy.c.n)
-    found = connection.execute(query).mappings()
-    return {seq: list(group) for seq, group in groupby(found, key=itemgetter("seq"))}
-
-
-def _body_trouble(row: rows.Row) -> str:
-    body = as_bytes(row["body"])
-    if hashlib.sha256(body).digest() == row["digest"]:
-        return ""
-    return "its bytes are not those of its digest" if body else "its bytes were deleted"
 
 
 def _holes(connection: Connection, kind: Kind, everywhere: bool) -> Iterator[tuple[int, int]]:
@@ -227,17 +207,17 @@ def _holes(connection: Connection, kind: Kind, everywhere: bool) -> Iterator[tup
 
 def _numbers(connection: Connection, kind: Kind, low: int, high: int, most: int) -> list[int]:
     """Numbers that are there, in order, of `most` leaves together or a little more."""
-    number = _NUMBERS[kind]
+    number = leaves.NUMBERS[kind]
     query = select(number).where(number.between(low, high)).order_by(number).limit(most)
-    if kind is Kind.EVENT:
+    if kind is not Kind.BATCH:
         return list(connection.execute(query).scalars())
     first = batch.c.id * POSITIONS
     inside = and_(exchange.c.seq >= first, exchange.c.seq < first + POSITIONS)
-    count = select(func.count()).select_from(exchange).where(inside).correlate(batch).scalar_subquery()
+    inside_count = select(func.count()).select_from(exchange).where(inside).correlate(batch).scalar_subquery()
     found = []
-    for identity, leaves in connection.execute(query.add_columns(count)).all():
+    for identity, count in connection.execute(query.add_columns(inside_count)).all():
         found.append(identity)
-        most -= leaves
+        most -= count
         if most <= 0:
             break
     return found

@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text
 
-from swexchange.store.tables import metadata
+from swexchange.store.tables import Number, metadata
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("known_keys", Text, nullable=False),  # JSON: every registered key with its validity
+)
+Index("rules_digest", rules.c.digest, unique=True)
 
 sealed = Table(
     "sealed",
     metadata,
-    Column("kind", Text, primary_key=True),  # 'batch': the exchanges of batches; 'event'
-    Column("first", BigInteger, primary_key=True, autoincrement=False),  # numbers of batches, or of events
+    Column("kind", Text, primary_key=True),  # 'batch': the exchanges of batches; 'event'; 'rules'
+    Column("first", BigInteger, primary_key=True, autoincrement=False),  # numbers of batches, events or rules
     Column("last", BigInteger, nullable=False),
     Column("first_leaf", BigInteger, nullable=False),
     Column("leaves", BigInteger, nullable=False),
@@ -33,5 +43,6 @@ checkpoint = Table(
     metadata,
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("made_at", BigInteger, nullable=False),
+    Column("witnesses", SmallInteger, nullable=False),  # how many have signed
     Column("note", Text, nullable=False),  # signed; witnesses' signatures are added
 )

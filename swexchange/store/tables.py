@@ -30,12 +30,12 @@ hashes = bindparam("hashes", type_=ARRAY(BigInteger))
 NOT_ACCEPTED, WAITING, DUE = text("outcome <> 'accepted'"), text("outcome = 'waiting'"), text("state = 'due'")
 QUEUED = text("state = 'queued'")
 
-_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be INTEGER
+Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be INTEGER
 
 batch = Table(
     "batch",
     metadata,
-    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("id", Number, primary_key=True, autoincrement=False),
     Column("rules_digest", Text, nullable=False),
     Column("committed_at", BigInteger, nullable=False),
     Column("settled_at", BigInteger),  # every copy is confirmed, but for those that say otherwise
@@ -50,7 +50,7 @@ Index(
 exchange = Table(
     "exchange",
     metadata,
-    Column("seq", _Number, primary_key=True, autoincrement=False),  # batch id * 65536 + position in the batch
+    Column("seq", Number, primary_key=True, autoincrement=False),  # batch id * 65536 + position in the batch
     Column("batch_id", BigInteger, nullable=False),
     Column("exchange_id", Text, nullable=False),
     Column("identity", Text, nullable=False),
@@ -128,7 +128,7 @@ business_key = Table(
 event = Table(
     "event",
     metadata,
-    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("exchange_id", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("event", Text, nullable=False),

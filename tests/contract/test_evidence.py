@@ -120,7 +120,8 @@ def test_a_backlog_is_sealed_in_steps(log: Evidence, ledger: FullLedger, sealer:
     assert list(sealer.seal_all(rests.append)) == [1402, 10]
     assert len(rests) == 2
     assert [signed.size for signed in log.checkpoints()] == [1402, 1412]
-    assert log.tiles() == {0: 6, 1: 1}
+    assert [len(log.tile(0, number)) // 32 for number in range(7)] == [WIDTH] * 5 + [132, 0]
+    assert len(log.tile(1, 0)) // 32 == 5
     assert problems(log, sealer) == []
 
 
@@ -387,7 +388,7 @@ def test_a_checkpoint_of_another_key_is_named(log: Evidence, sealer: Sealer, sea
     stranger = SigningKey.from_seed("stranger", b"\6" * 32)
     signed = log.head()
     assert signed
-    log.cosigned(signed.size, checkpoint.sign(head(log), stranger))
+    log.cosigned(signed.size, checkpoint.sign(head(log), stranger), 0)
     (found,) = problems(log, sealer)
     assert found.place == f"checkpoint {signed.size}"
     assert "trusted" in found.what

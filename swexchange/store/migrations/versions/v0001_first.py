@@ -97,6 +97,13 @@ CREATE TABLE upstream (
     sampled_sent BIGINT,
     sampled_free BIGINT
 );
+CREATE TABLE rules (
+    id {serial} NOT NULL PRIMARY KEY,
+    at BIGINT NOT NULL,
+    digest TEXT NOT NULL,
+    known_keys TEXT NOT NULL
+);
+CREATE UNIQUE INDEX rules_digest ON rules (digest);
 CREATE TABLE sealed (
     kind TEXT NOT NULL,
     first BIGINT NOT NULL,
@@ -115,6 +122,7 @@ CREATE TABLE tile (
 CREATE TABLE checkpoint (
     size BIGINT NOT NULL PRIMARY KEY,
     made_at BIGINT NOT NULL,
+    witnesses SMALLINT NOT NULL,
     note TEXT NOT NULL
 )
 """

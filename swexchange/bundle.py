@@ -1,0 +1,141 @@
+"""What is handed to a third party: a bundle that proves one exchange, or the whole log as files.
+
+Bundles are ZIP files of plain files, the same bytes for the same evidence. Formats and what checks
+them without this program: docs/reference/evidence.md, bin/verify-evidence.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from swexchange.core import merkle
+from swexchange.core.log import Exhibit, Leaf, Signed, Span
+from swexchange.core.tiles import WIDTH, TileTree, widths
+from swexchange.errors import ConfigFault
+
+FORMAT = "swexchange-bundle/v1"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP file knows no earlier time; bundles of equal evidence are equal
+_README = """Evidence of one exchange, {exchange}.
+
+message.xml    what was sent, byte for byte, with its signature
+receipt.xml    what the platform answered, with its signature
+detail.json    the details of the decision
+entries/       what the audit log says of it, and the proofs that the log says so (c2sp.org/tlog-proof)
+keys.json      the registered keys, with their validity
+schemas/       the schemas it was checked with, as they are now
+
+Check it with verify-evidence (Python 3.11 and PyNaCl) and the log's public key, which you should
+have got from somebody you trust:
+
+    verify-evidence --log VKEY {exchange}.zip
+"""
+
+
+class Log(Protocol):
+    """The Merkle log as bundles and exports need it. Every method raises StoreDown when the database fails it."""
+
+    def exhibit(self, exchange_id: str) -> Exhibit | None:
+        """What proves an exchange; None where there is none."""
+
+    def checkpoint_over(self, size: int) -> Signed | None:
+        """The newest checkpoint of at least this size, one that a witness has signed where there is any."""
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile; b'' where there is none."""
+
+    def spans(self) -> Sequence[Span]:
+        """All sealed spans in the order of their leaves."""
+
+    def leaves(self, span: Span) -> Iterator[Leaf]:
+        """The entries of a span in order."""
+
+
+def prove(
+    log: Log, exchange_id: str, keys: Callable[[], str], schemas: Callable[[str], Mapping[str, bytes]]
+) -> bytes | None:
+    """The bundle of an exchange; None where there is none of this id.
+
+    `keys` is asked for the registered keys where the log has none, `schemas` for the files of an
+    edition. Raises ConfigFault where the exchange is not sealed yet, or no longer what was sealed.
+    """
+    exhibit = log.exhibit(exchange_id)
+    if exhibit is None:
+        return None
+    signed = log.checkpoint_over(max((leaf for leaf, _ in exhibit.entries), default=0) + 1)
+    if not exhibit.entries or signed is None:
+        raise ConfigFault("this exchange is not sealed yet", where=exchange_id, do="Run `swexchange audit seal`")
+    tree = TileTree(signed.size, log.tile)
+    files = dict(_entries(exhibit, tree, signed))
+    manifest = {
+        "format": FORMAT,
+        "exchange": exchange_id,
+        "entries": [name[:-5] for name in files if name[-5:] == ".json"],
+    }
+    files["bundle.json"] = json.dumps(manifest, indent=1).encode()
+    files["README.txt"] = _README.format(exchange=exchange_id).encode()
+    files["detail.json"] = exhibit.detail.encode()
+    files["keys.json"] = (keys() if exhibit.keys is None else exhibit.keys).encode()
+    files |= {"message.xml": exhibit.body} if exhibit.body else {}
+    files |= {"receipt.xml": exhibit.receipt} if exhibit.receipt is not None else {}
+    for edition in exhibit.editions:
+        files |= {f"schemas/{edition}/{name}": content for name, content in schemas(edition).items()}
+    return _zip(files)
+
+
+def _entries(exhibit: Exhibit, tree: TileTree, signed: Signed) -> Iterator[tuple[str, bytes]]:
+    for number, (leaf, entry) in enumerate(exhibit.entries):
+        if tree.node(0, leaf) != merkle.leaf_hash(entry):
+            what = f"leaf {leaf} is not what the database says now: it was changed after it was sealed"
+            raise ConfigFault(what, where=exhibit.exchange_id, do="Run `swexchange audit verify`")
+        yield f"entries/{number}.json", entry
+        yield f"entries/{number}.tlog-proof", _proof(leaf, tree.inclusion(leaf), signed.note).encode()
+
+
+def _proof(leaf: int, path: Sequence[bytes], note: str) -> str:
+    """A tlog-proof of C2SP."""
+    lines = ["c2sp.org/tlog-proof@v1", f"index {leaf}", *(base64.b64encode(h).decode() for h in path)]
+    return "\n".join(lines) + "\n\n" + note
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name])
+    return packed.getvalue()
+
+
+def export(log: Log, done: Callable[[int], object] = lambda _: None) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The log as files of C2SP's tlog-tiles: entries, then hashes, then the checkpoint. `done` is told entries done."""
+    signed = log.checkpoint_over(0)
+    if signed is None:
+        return
+    entries = (leaf.entry for span in log.spans() for leaf in log.leaves(span))
+    for number in range(-(-signed.size // WIDTH)):
+        width = min(WIDTH, signed.size - number * WIDTH)
+        bundle = b"".join(len(entry).to_bytes(2) + entry for entry in islice(entries, width))
+        yield _path("entries", number, width), bundle
+        done(number * WIDTH + width)
+    for level, count in enumerate(widths(signed.size)):
+        for number in range(-(-count // WIDTH)):
+            width = min(WIDTH, count - number * WIDTH)
+            yield _path(str(level), number, width), log.tile(level, number)[: width * 32]
+    yield PurePosixPath("checkpoint"), signed.note.encode()
+
+
+def _path(kind: str, number: int, width: int) -> PurePosixPath:
+    """Where a tile lies: index 1234067 is x001/x234/067; a partial one is 067.p/WIDTH."""
+    parts = [f"{number % 1000:03d}"]
+    while number := number // 1000:
+        parts.insert(0, f"x{number % 1000:03d}")
+    path = PurePosixPath("tile", kind, *parts)
+    return path if width == WIDTH else PurePosixPath(f"{path}.p", str(width))

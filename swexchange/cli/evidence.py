@@ -1,0 +1,197 @@
+"""`swexchange audit key`, `seal`, `checkpoint`, `verify`, `prove`, `export`: the Merkle log over the audit log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from swexchange import bundle
+from swexchange.auditor import Findings, audit
+from swexchange.cli import exits
+from swexchange.cli.audit import audit as group
+from swexchange.cli.output import emit, file_bytes, progress, table, write_file
+from swexchange.cli.wiring import sealer
+from swexchange.core.checkpoint import BadNote, Verifier
+from swexchange.core.log import key_history
+from swexchange.errors import ConfigFault
+from swexchange.rules.load import load_parties
+from swexchange.settings import Settings
+from swexchange.store import Evidence, open_evidence
+
+MOST_SHOWN = 100  # problems, unless as JSON
+
+
+@group.command()
+@click.pass_obj
+def key(settings: Settings) -> None:
+    """Print the public key of the log, as everybody needs it who checks evidence.
+
+    It names the log, SWX_AUDIT_ORIGIN, and the public half of the key SWX_AUDIT_KEY: a verifier key
+    of the signed note format. Hand it out once, on a way that nobody can change unseen.
+
+    \b
+    Example:
+      swexchange audit key > audit.vkey
+    """
+    with open_evidence(settings.database_url) as log:
+        click.echo(sealer(settings, log).verifier)
+
+
+@group.command()
+@click.pass_obj
+def seal(settings: Settings) -> None:
+    """Seal what was recorded since the last checkpoint, now.
+
+    The daemon does the same every SWX_SEAL_SECONDS; both may run at the same time. Rows whose
+    numbers were left out earlier are looked for in the whole log.
+
+    \b
+    Example:
+      swexchange audit seal
+    """
+    with open_evidence(settings.database_url) as log:
+        sealing = sealer(settings, log)
+        added = sum(sealing.seal_all(everywhere=True))
+        head = log.head()
+    click.echo(f"{added} entries sealed, the log has {head.size if head else 0}")
+
+
+@group.command()
+@click.pass_obj
+def checkpoint(settings: Settings) -> None:
+    """Print the newest checkpoint with all its signatures. Exit code 1: there is none yet.
+
+    \b
+    Example:
+      swexchange audit checkpoint > today.checkpoint
+    """
+    with open_evidence(settings.database_url) as log:
+        head = log.head()
+    if head is None:
+        click.echo("nothing is sealed yet", err=True)
+        raise SystemExit(exits.PROBLEMS)
+    click.echo(head.note, nl=False)
+
+
+@group.command()
+@click.option("--key", "keys", multiple=True, metavar="VKEY", help="A key of the log [default: audit key].")
+@click.option(
+    "--checkpoint",
+    "kept",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    help="A checkpoint that somebody kept: the log must begin with it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_json: bool) -> None:
+    """Compare the whole log with the rows it is about; name each that was changed, removed or added.
+
+    By itself a database can only show that it fits together. Whether its end was rewritten shows
+    a checkpoint that somebody else kept: a witness, a sender with a bundle, a printed one.
+    Exit code 1: something does not fit.
+
+    \b
+    Examples:
+      swexchange audit verify
+      swexchange audit verify --checkpoint customs.checkpoint
+    """
+    known = {file: file_bytes(file).decode("utf-8", "replace") for file in kept}
+    found = Findings()
+    with open_evidence(settings.database_url) as log:
+        head = log.head()
+        with progress("leaves", head.size if head else 0) as done:
+            problems = list(audit(log, _verifiers(settings, log, keys), known, found, done))
+    rows = [(problem.place, problem.what) for problem in problems]
+    told = {
+        "entries": found.size,
+        "checkpoints": found.checkpoints,
+        "bodies_deleted": found.deleted,
+        "problems": [{"place": place, "what": what} for place, what in rows],
+    }
+    emit(told, as_json, lambda: _print(rows, found))
+    raise SystemExit(exits.PROBLEMS if problems else exits.DONE)
+
+
+def _print(rows: list[tuple[str, str]], found: Findings) -> None:
+    if not rows:
+        click.echo(_summary(found))
+        return
+    table(rows[:MOST_SHOWN])
+    if len(rows) > MOST_SHOWN:
+        click.echo(f"and {len(rows) - MOST_SHOWN} more; --json shows all", err=True)
+
+
+def _summary(found: Findings) -> str:
+    deleted = f", {found.deleted} of them without their bytes" if found.deleted else ""
+    return f"all well: {found.size} entries{deleted}, {found.checkpoints} checkpoints"
+
+
+@group.command()
+@click.argument("exchange_id", metavar="EXCHANGE")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write here [EXCHANGE.zip].")
+@click.pass_obj
+def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
+    """Write one file that proves an exchange to anybody: message, receipt, decision, keys, schemas, proofs.
+
+    It is checked with bin/verify-evidence, which needs none of this program, and the log's key.
+    Exit code 1: there is no exchange of this id.
+
+    \b
+    Example:
+      swexchange audit prove 019cac2a9dc017bb841883fa7d7020a8 -o evidence.zip
+    """
+    with open_evidence(settings.database_url) as log:
+        made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), lambda name: _schemas(settings, name))
+    if made is None:
+        click.echo("there is no exchange of this id; search finds ids", err=True)
+        raise SystemExit(exits.PROBLEMS)
+    path = Path(output or f"{exchange_id}.zip")
+    write_file(path, made)
+    click.echo(str(path))
+
+
+def _known_keys(settings: Settings) -> str:
+    _, registered = load_parties(Path(settings.routes))
+    return key_history(registered.values())
+
+
+def _schemas(settings: Settings, edition: str) -> dict[str, bytes]:
+    """The files of an edition by name; none where its folder is gone."""
+    top = Path(settings.schemas).resolve()
+    folder = (top / edition).resolve()
+    if not folder.is_relative_to(top):  # the name comes from the database
+        return {}
+    return {file.name: file.read_bytes() for file in sorted(folder.glob("*.xsd"))}
+
+
+@group.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.pass_obj
+def export(settings: Settings, folder: str) -> None:
+    """Write the whole log into a folder: entries, hashes and checkpoint as C2SP's tlog-tiles.
+
+    Entries hold digests, no messages. bin/verify-evidence checks the folder, and so does whatever
+    else reads tiled logs. Exit code 1: nothing is sealed yet.
+
+    \b
+    Example:
+      swexchange audit export log-2026-11
+    """
+    with open_evidence(settings.database_url) as log:
+        head = log.checkpoint_over(0)
+        if head is None:
+            click.echo("nothing is sealed yet", err=True)
+            raise SystemExit(exits.PROBLEMS)
+        with progress("entries", head.size) as done:
+            for name, content in bundle.export(log, done):
+                write_file(Path(folder, name), content)
+    click.echo(f"{head.size} entries in {folder}")
+
+
+def _verifiers(settings: Settings, log: Evidence, given: tuple[str, ...]) -> list[Verifier]:
+    try:
+        return [Verifier.read(text) for text in given] or [sealer(settings, log).verifier]
+    except BadNote as error:
+        raise ConfigFault(str(error), do="Use what `swexchange audit key` printed") from None

@@ -1,0 +1,48 @@
+"""Everything that proves one exchange, read from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, select
+
+from swexchange.core.log import Exhibit, Kind, Span
+from swexchange.core.model import Kind as Copied
+from swexchange.store import leaves
+from swexchange.store.evidence_tables import rules, sealed
+from swexchange.store.tables import batch, copy, event, exchange
+
+
+def read_exhibit(connection: Connection, exchange_id: str) -> Exhibit | None:
+    """What proves an exchange; None where there is none. Without entries it is not sealed yet."""
+    query = select(exchange, batch.c.rules_digest).join_from(exchange, batch, batch.c.id == exchange.c.batch_id)
+    row = connection.execute(query.where(exchange.c.exchange_id == exchange_id)).first()
+    if row is None:
+        return None
+    receipt = select(copy.c.body).where(copy.c.seq == row.seq, copy.c.kind == str(Copied.RECEIPT))
+    logged = connection.execute(
+        select(rules.c.id, rules.c.known_keys).where(rules.c.digest == row.rules_digest)
+    ).first()
+    own = list(_entries(connection, Kind.BATCH, row.batch_id, row.seq))
+    known = list(_entries(connection, Kind.RULES, logged.id, logged.id)) if logged else []
+    events = connection.execute(select(event.c.id).where(event.c.exchange_id == exchange_id).order_by(event.c.id))
+    happened = [entry for (number,) in events.all() for entry in _entries(connection, Kind.EVENT, number, number)]
+    return Exhibit(
+        exchange_id=exchange_id,
+        body=row.body,
+        receipt=connection.execute(receipt).scalar(),
+        detail=row.detail,
+        editions=tuple(edition for edition in (row.envelope_edition, row.edition) if edition),
+        keys=logged.known_keys if logged and known else None,
+        entries=(*own, *known, *happened) if own else (),
+    )
+
+
+def _entries(connection: Connection, kind: Kind, number: int, row: int) -> Iterator[tuple[int, bytes]]:
+    """The leaf and entry of a row that has the number of a batch, an event or rules; none while it is not sealed."""
+    query = select(sealed).where(sealed.c.kind == str(kind), sealed.c.first <= number).order_by(sealed.c.first.desc())
+    found = connection.execute(query.limit(1)).mappings().first()
+    if found and number <= found["last"]:
+        read = leaves.exchanges if kind is Kind.BATCH else None
+        (leaf,) = read(connection, row, row) if read else leaves.others(connection, kind, row, row)
+        yield leaves.position(connection, Span(**{**found, "kind": kind}), row), leaf.entry

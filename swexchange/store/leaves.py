@@ -1,0 +1,91 @@
+"""Rows read as leaves of the Merkle log."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from swexchange.core.log import Kind, Leaf, Span
+from swexchange.store import entries
+from swexchange.store.evidence_tables import rules
+from swexchange.store.ledger import POSITIONS
+from swexchange.store.tables import batch, copy, event, exchange
+
+PAGE = 500  # exchanges read at once
+NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id, Kind.RULES: rules.c.id}
+_NOTHING = hashlib.sha256(b"").digest()
+
+_exchanges = select(*((batch if name in batch.c else exchange).c[name] for name in entries.EXCHANGE_COLUMNS)).join_from(
+    exchange, batch, batch.c.id == exchange.c.batch_id
+)
+_exchanges_with_bodies = _exchanges.add_columns(exchange.c.body)
+_copies = select(*(copy.c[name] for name in entries.COPY_COLUMNS))
+_events = select(*(event.c[name] for name in entries.EVENT_COLUMNS))
+_rules = select(*(rules.c[name] for name in entries.RULES_COLUMNS))
+
+
+def seqs(first: int, last: int) -> tuple[int, int]:
+    """The lowest and highest possible `exchange.seq` of batches."""
+    return first * POSITIONS, last * POSITIONS + POSITIONS - 1
+
+
+def exchanges(connection: Connection, first: int, last: int, *, bodies: bool = False) -> list[Leaf]:
+    """Exchanges by seq in order, at most PAGE; with `bodies`, each message is compared with its digest."""
+    query = (_exchanges_with_bodies if bodies else _exchanges).where(exchange.c.seq.between(first, last))
+    found = connection.execute(query.order_by(exchange.c.seq).limit(PAGE)).all()
+    copies = _copies_of(connection, found[0].seq, found[-1].seq) if found else {}
+    return [
+        Leaf(
+            Kind.BATCH,
+            row.seq,
+            row.exchange_id,
+            _entry(entries.exchange_entry, row, copies.get(row.seq, ())),
+            _body_trouble(row.body, row.digest) if bodies else "",
+        )
+        for row in found
+    ]
+
+
+def others(connection: Connection, kind: Kind, first: int, last: int) -> list[Leaf]:
+    """Events or rules by number in order."""
+    number = NUMBERS[kind]
+    query = (_events if kind is Kind.EVENT else _rules).where(number.between(first, last)).order_by(number)
+    found = connection.execute(query).all()
+    if kind is Kind.EVENT:
+        return [Leaf(kind, row.id, row.exchange_id, _entry(entries.event_entry, row)) for row in found]
+    return [Leaf(kind, row.id, "", _entry(entries.rules_entry, row)) for row in found]
+
+
+def position(connection: Connection, span: Span, number: int) -> int:
+    """The leaf that a row of a span is: exchange.seq, event.id or rules.id."""
+    column = exchange.c.seq if span.kind is Kind.BATCH else NUMBERS[span.kind]
+    first = seqs(span.first, span.last)[0] if span.kind is Kind.BATCH else span.first
+    before = select(func.count()).select_from(column.table).where(column >= first, column < number)
+    return span.first_leaf + connection.execute(before).scalar_one()
+
+
+def _copies_of(connection: Connection, first: int, last: int) -> Mapping[int, Sequence[Sequence[Any]]]:
+    query = _copies.where(copy.c.seq.between(first, last)).order_by(copy.c.seq, copy.c.n)
+    found: dict[int, list[Sequence[Any]]] = {}
+    for row in connection.execute(query).all():
+        found.setdefault(row[0], []).append(row)
+    return found
+
+
+def _entry(write: Callable[..., bytes], row: Sequence[Any], *more: Any) -> bytes:
+    try:
+        return write(row, *more)
+    except (TypeError, AttributeError):
+        return b""  # a value of a wrong type, as SQLite allows: whatever it is, no such thing was sealed
+
+
+def _body_trouble(body: bytes, digest: bytes) -> str:
+    if not body:
+        return "" if digest == _NOTHING else "its bytes were deleted"
+    try:
+        return "" if hashlib.sha256(body).digest() == digest else "its bytes are not those of its digest"
+    except TypeError:
+        return "its bytes are no bytes"

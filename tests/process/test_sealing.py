@@ -1,0 +1,143 @@
+"""The Merkle log with real processes: sealed beside the traffic, through crashes, refused after a rollback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from swexchange.broker.topology import receipts
+from tests.process.house import INTEGRATOR, ROOT, SECONDS, Daemon, House, until
+
+ORIGIN = "sw.example/audit"
+
+
+@pytest.fixture
+def sealed(home: House) -> dict[str, str]:
+    """The environment of a house whose audit log has a key."""
+    assert home.cli("keys", "new", "audit").returncode == 0
+    return {
+        "SWX_AUDIT_KEY": "audit",
+        "SWX_AUDIT_ORIGIN": ORIGIN,
+        "SWX_AUDIT_HEAD": str(home.folder / "audit.head"),
+        "SWX_SEAL_SECONDS": "0.2",
+    }
+
+
+def work(home: House, sealed: dict[str, str], first: int, count: int) -> Daemon:
+    """A daemon that has answered so many messages; still running."""
+    home.send([home.declaration(f"NHW-{i:04d}") for i in range(first, first + count)])
+    daemon = home.daemon(**sealed)
+    home.collect(receipts(INTEGRATOR), count)
+    return daemon
+
+
+def size(home: House, sealed: dict[str, str]) -> int:
+    found = home.cli("audit", "checkpoint", **sealed)
+    return int(found.stdout.split("\n")[1]) if found.returncode == 0 else 0
+
+
+def verified(home: House, sealed: dict[str, str]) -> dict[str, Any]:
+    done = home.cli("audit", "verify", "--json", **sealed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_the_daemon_seals_beside_its_work(home: House, sealed: dict[str, str]) -> None:
+    """What was answered is soon in the log; a second worker does not disturb; everything fits together."""
+    daemon = work(home, sealed, 0, 5)
+    home.daemon("--number", "1", **sealed)
+    until(lambda: size(home, sealed) == 6, "the log to have its rules and 5 exchanges", daemon.log_file)
+    assert daemon.stop() == 0
+    told = verified(home, sealed)
+    assert (told["entries"], told["problems"]) == (6, [])
+    assert (home.folder / "audit.head").read_text() == home.cli("audit", "checkpoint", **sealed).stdout
+    assert home.cli("audit", "key", **sealed).stdout.startswith(f"{ORIGIN}+")
+
+
+@pytest.mark.parametrize("point", ["signed", "sealed"])
+def test_killed_while_sealing_the_next_goes_on(home: House, sealed: dict[str, str], point: str) -> None:
+    """Never two roots for one size: what was signed and not stored is made anew, and is the same."""
+    assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 5).stop() == 0
+    assert home.cli("audit", "seal", SWX_CRASH_AT=point, **sealed).returncode == -signal.SIGKILL
+    done = home.cli("audit", "seal", **sealed)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "5 entries sealed, the log has 5\n" if point == "signed" else "0 entries sealed, the log has 5\n"
+    )
+    assert verified(home, sealed)["checkpoints"] == 1
+
+
+def test_a_restored_older_database_is_refused_at_start(home: House, sealed: dict[str, str]) -> None:
+    """The remembered checkpoint says more than the database has; nothing is taken from the queue."""
+    daemon = work(home, sealed, 0, 3)
+    until(lambda: size(home, sealed) == 4, "4 entries")
+    assert daemon.stop() == 0
+    shutil.copy(home.folder / "exchange.db", home.folder / "backup.db")
+    daemon = work(home, sealed, 3, 4)
+    until(lambda: size(home, sealed) == 8, "8 entries")
+    assert daemon.stop() == 0
+    (home.folder / "exchange.db-wal").unlink(missing_ok=True)
+    shutil.copy(home.folder / "backup.db", home.folder / "exchange.db")
+
+    refused = home.daemon(ready=False, **sealed)
+    assert refused.process.wait(SECONDS) == 2
+    assert "an older database was restored" in refused.log_file.read_text()
+    kept = home.cli("audit", "verify", "--checkpoint", str(home.folder / "audit.head"), **sealed)
+    assert kept.returncode == 1
+    assert "it was cut, or an older one was restored" in kept.stdout
+
+
+def test_an_exchange_is_proved_to_a_third_party(home: House, sealed: dict[str, str]) -> None:
+    """From the queue to a file that another program believes: with the rules' keys, which the daemon logged too."""
+    daemon = work(home, sealed, 0, 2)
+    until(lambda: size(home, sealed) == 3, "the rules and 2 exchanges", daemon.log_file)
+    assert daemon.stop() == 0
+    (number, *_) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
+    bundle, folder = home.folder / "evidence.zip", home.folder / "log"
+    done = home.cli("audit", "prove", number, "-o", str(bundle), **sealed)
+    assert done.returncode == 0, done.stderr
+    assert home.cli("audit", "export", str(folder), **sealed).returncode == 0
+    key = home.cli("audit", "key", **sealed).stdout.strip()
+    verifier = [sys.executable, "-I", str(ROOT / "bin" / "verify-evidence"), "--log", key]
+    shown = subprocess.run([*verifier, bundle, folder], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "keys: as the log recorded them" in shown.stdout
+    assert f"signed by {INTEGRATOR}" in shown.stdout
+    with zipfile.ZipFile(bundle) as packed:
+        assert any(name.startswith("schemas/dec/4.9.7/") for name in packed.namelist())
+    assert home.cli("audit", "prove", "0" * 32, **sealed).returncode == 1
+
+
+def test_what_is_not_sealed_or_was_changed_cannot_be_proved(home: House, sealed: dict[str, str]) -> None:
+    assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 1).stop() == 0
+    (number,) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
+    early = home.cli("audit", "prove", number, **sealed)
+    assert (early.returncode, "not sealed yet" in early.stderr) == (2, True)
+    assert home.cli("audit", "seal", **sealed).returncode == 0
+    with closing(sqlite3.connect(home.folder / "exchange.db")) as link:
+        link.execute("UPDATE exchange SET route = 'elsewhere'")
+        link.commit()
+    changed = home.cli("audit", "prove", number, **sealed)
+    assert (changed.returncode, "changed after it was sealed" in changed.stderr) == (2, True)
+    found = home.cli("audit", "verify", **sealed)
+    assert (found.returncode, number in found.stdout) == (1, True)
+
+
+def test_without_a_key_nothing_is_sealed_and_the_commands_say_what_to_do(home: House) -> None:
+    done = home.cli("audit", "seal")
+    assert done.returncode == 2
+    assert "SWX_AUDIT_KEY" in done.stderr
+    done = home.cli("audit", "seal", SWX_AUDIT_KEY="audit", SWX_AUDIT_ORIGIN="two words")
+    assert done.returncode == 2
+    assert "SWX_AUDIT_ORIGIN" in done.stderr
+    assert home.cli("audit", "checkpoint").returncode == 1
