@@ -1,0 +1,114 @@
+"""Golden evidence: `python -m tests.evidence` makes tests/vectors/evidence anew; tests compare it with the files.
+
+Whatever verified once must verify for good: a change of these files is a change of the published formats.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from swexchange import bundle
+from swexchange.core import checkpoint
+from swexchange.core.checkpoint import COSIGNATURE, Note, Verifier
+from swexchange.core.decide import decide
+from swexchange.core.identity import identity, lookups
+from swexchange.core.keys import SigningKey
+from swexchange.core.log import key_history
+from swexchange.core.model import Entry, Event, Happening
+from swexchange.sealer import HighWater, Sealer
+from swexchange.store import Evidence, FullLedger, migrate
+from tests import world
+
+FOLDER = Path(__file__).parent / "vectors" / "evidence"
+LOG_KEY = SigningKey.from_seed("audit", bytes(range(32)))
+WITNESS_KEY = SigningKey.from_seed("witness", bytes(range(32, 64)))
+ORIGIN, WITNESS = "sw.example/audit", "customs.example/witness"
+MESSAGES = 300  # more than a tile
+
+
+def made() -> Mapping[str, bytes]:
+    """Every file of the golden evidence by its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        return dict(_made(Path(folder)))
+
+
+def _made(folder: Path) -> Mapping[str, bytes]:
+    url = f"sqlite:///{folder}/golden.db"
+    migrate.upgrade(url)
+    ledger, log = FullLedger(url), Evidence(url)
+    sealer = Sealer(log, ORIGIN, LOG_KEY, HighWater(folder / "audit.head"), lambda: world.NOW)
+    rules = world.rulebook()
+    files: dict[str, bytes] = {"log.vkey": f"{sealer.verifier}\n".encode()}
+    log.note_rules(rules.digest, key_history(rules.keys.values()), world.NOW)
+    try:
+        accepted = _record(ledger, 0, MESSAGES)
+        sealer.seal()
+        files["old.checkpoint"] = _note(log).encode()
+        with ledger.write({"again"}, world.NOW, rules.digest) as book:
+            book.note([Happening(accepted, Event.REPEATED)])
+        refused = _record(ledger, MESSAGES, MESSAGES + 3, refused=True)
+        sealer.seal()
+        _cosign(log)
+        for name, number in (("accepted", accepted), ("refused", refused)):
+            proof = bundle.prove(log, number, lambda: "", lambda _: {})
+            assert proof
+            files[f"{name}.zip"] = proof
+        files["witness.vkey"] = f"{Verifier(WITNESS, WITNESS_KEY.public, COSIGNATURE)}\n".encode()
+        files["log.zip"] = _packed(bundle.export(log))
+    finally:
+        ledger.close()
+        log.close()
+    return files
+
+
+def _record(ledger: FullLedger, first: int, end: int, *, refused: bool = False) -> str:
+    """Declarations, decided and recorded in one batch; the exchange id of the last."""
+    rules = world.rulebook()
+    bodies = []
+    for number in range(first, end):
+        document = world.declaration(f"NHW-{number:04d}")
+        broken = document.replace(b"<GNo>1</GNo>", b"") if refused else document
+        bodies.append(world.signed(world.dxp_msg(broken, f"MSG-{number:04d}")))
+    decisions = [decide(world.delivery(body), rules, world.NOW) for body in bodies]
+    names = {name for decision in decisions for name in lookups(decision)}
+    with ledger.write(names, world.NOW, rules.digest) as book:
+        book.record([Entry(identity(decision), decision) for decision in decisions])
+    return decisions[-1].exchange_id
+
+
+def _note(log: Evidence) -> str:
+    head = log.head()
+    assert head
+    return head.note
+
+
+def _packed(files: Iterable[tuple[PurePosixPath, bytes]]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for path, content in files:
+            archive.writestr(zipfile.ZipInfo(str(path)), content)
+    return packed.getvalue()
+
+
+def unpack(log: bytes, folder: Path) -> Path:
+    """The exported log in a folder."""
+    with zipfile.ZipFile(io.BytesIO(log)) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def _cosign(log: Evidence) -> None:
+    head = log.head()
+    assert head
+    line = checkpoint.cosign(Note.read(head.note), WITNESS, WITNESS_KEY, int(world.NOW.timestamp()))
+    log.cosigned(head.size, head.note + line, 1)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, content in made().items():
+        (FOLDER / name).write_bytes(content)

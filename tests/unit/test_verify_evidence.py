@@ -1,0 +1,328 @@
+"""bin/verify-evidence, the verifier that shares no code with the daemon: proves what is true, and nothing else.
+
+The golden files in tests/vectors/evidence verify for good: `python -m tests.evidence` made them.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swexchange.core import checkpoint, merkle
+from swexchange.core.checkpoint import COSIGNATURE, Checkpoint, Verifier
+from swexchange.core.keys import SigningKey
+from swexchange.core.tiles import TileTree
+from tests import evidence, world
+
+PROGRAM = Path(__file__).parent.parent.parent / "bin" / "verify-evidence"
+JDK = Path(__file__).parent.parent / "vectors" / "jdk"
+GOLDEN = evidence.FOLDER
+LOG, WITNESS = ((GOLDEN / f"{name}.vkey").read_text().strip() for name in ("log", "witness"))
+STRANGER = SigningKey.from_seed("stranger", b"\5" * 32)
+
+
+def _module() -> Any:
+    loader = SourceFileLoader("verify_evidence", str(PROGRAM))
+    spec = importlib.util.spec_from_loader("verify_evidence", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+verifier = _module()
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The program as a third party runs it: nothing of the project can be imported."""
+    command = [sys.executable, "-I", str(PROGRAM), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=60)
+
+
+def proved(path: Path, *, log: str = LOG, witnesses: tuple[str, ...] = (), kept: tuple[str, ...] = ()) -> list[str]:
+    trust = verifier.Trust([log], witnesses, kept)
+    return list((verifier.verify_log if path.is_dir() else verifier.verify_bundle)(path, trust))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return evidence.unpack((GOLDEN / "log.zip").read_bytes(), tmp_path / "log")
+
+
+def test_it_needs_the_standard_library_and_pynacl_alone() -> None:
+    names = set()
+    for node in ast.walk(ast.parse(PROGRAM.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(str(node.module).split(".")[0])
+    assert names - set(sys.stdlib_module_names) == {"nacl"}
+
+
+def test_golden_evidence_is_proved(log: Path) -> None:
+    paths = GOLDEN / "accepted.zip", GOLDEN / "refused.zip", log
+    done = run("--log", LOG, "--witness", WITNESS, "--checkpoint", GOLDEN / "old.checkpoint", *paths)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("PROVED")] == [f"PROVED  {p}" for p in paths]
+
+
+def test_evidence_of_today_is_proved_and_is_the_same_each_time(tmp_path: Path) -> None:
+    made = evidence.made()
+    assert made == evidence.made()
+    for name, content in made.items():
+        (tmp_path / name).write_bytes(content)
+    evidence.unpack(made["log.zip"], tmp_path / "log")
+    for name in ("accepted.zip", "refused.zip", "log"):
+        assert proved(tmp_path / name, witnesses=(WITNESS,), kept=(made["old.checkpoint"].decode(),))
+
+
+def rewritten(source: Path, target: Path, change: Callable[[dict[str, bytes]], object]) -> Path:
+    """A bundle with some of its files changed."""
+    with zipfile.ZipFile(source) as bundle:
+        files = {name: bundle.read(name) for name in bundle.namelist()}
+    change(files)
+    with zipfile.ZipFile(target, "w") as bundle:
+        for name, content in files.items():
+            bundle.writestr(name, content)
+    return target
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes((content[at] ^ 1,)) + content[at + 1 :]
+
+
+def _evidence_files() -> list[str]:
+    with zipfile.ZipFile(GOLDEN / "accepted.zip") as bundle:
+        return [name for name in bundle.namelist() if name != "README.txt"]
+
+
+@pytest.mark.parametrize("name", _evidence_files())
+def test_a_flipped_bit_anywhere_proves_nothing(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(GOLDEN / "accepted.zip") as bundle:
+        length = len(bundle.read(name))
+    for at in range(0, length, max(1, length // 25)):
+
+        def flip(files: dict[str, bytes], at: int = at) -> None:
+            files[name] = flipped(files[name], at)
+
+        path = rewritten(GOLDEN / "accepted.zip", tmp_path / "changed.zip", flip)
+        try:
+            said = proved(path, witnesses=(WITNESS,))
+        except verifier.BROKEN:
+            continue
+        # The list of files is not signed: one entry less is one statement less.
+        assert name == "bundle.json", f"{name} at {at}: {said}"
+
+
+@pytest.mark.parametrize("name", _evidence_files())
+def test_a_missing_file_proves_nothing_but_the_message_may_be_deleted(tmp_path: Path, name: str) -> None:
+    path = rewritten(GOLDEN / "accepted.zip", tmp_path / "cut.zip", lambda files: files.pop(name))
+    done = run("--log", LOG, path)
+    assert done.returncode == (0 if name == "message.xml" else 1), done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert name != "message.xml" or "their digest is proved" in done.stdout
+
+
+def test_the_parts_of_two_exchanges_are_not_mixed(tmp_path: Path) -> None:
+    """Each part is genuine, but they do not belong together."""
+    with zipfile.ZipFile(GOLDEN / "refused.zip") as other:
+        foreign = {name: other.read(name) for name in other.namelist()}
+    for name in ("message.xml", "receipt.xml", "detail.json", "entries/0.json", "entries/0.tlog-proof"):
+        path = rewritten(
+            GOLDEN / "accepted.zip",
+            tmp_path / "mixed.zip",
+            lambda files, name=name: files.update({name: foreign[name]}),
+        )
+        with pytest.raises(verifier.Unproved):
+            proved(path)
+
+
+def test_who_signed_matters() -> None:
+    bundle = GOLDEN / "accepted.zip"
+    other_log = str(Verifier(evidence.ORIGIN, STRANGER.public))
+    with pytest.raises(verifier.Unproved, match="key that you trust"):
+        proved(bundle, log=other_log)
+    other_name = str(Verifier("another.example/log", evidence.LOG_KEY.public))
+    with pytest.raises(verifier.Unproved, match="key that you trust"):
+        proved(bundle, log=other_name)
+    absent = str(Verifier("port.example/witness", STRANGER.public, COSIGNATURE))
+    with pytest.raises(verifier.Unproved, match=r"port\.example/witness has not signed"):
+        proved(bundle, witnesses=(WITNESS, absent))
+    impostor = str(Verifier(evidence.WITNESS, STRANGER.public, COSIGNATURE))
+    with pytest.raises(verifier.Unproved, match="has not signed"):
+        proved(bundle, witnesses=(impostor,))
+
+
+def test_a_key_that_was_not_in_force_proves_nothing(tmp_path: Path) -> None:
+    """Even where the log said nothing of the keys."""
+
+    def unlogged(files: dict[str, bytes], changed: bytes) -> None:
+        files["bundle.json"] = files["bundle.json"].replace(b'"entries/1",', b"")
+        files["keys.json"] = changed
+
+    with zipfile.ZipFile(GOLDEN / "accepted.zip") as bundle:
+        keys = bundle.read("keys.json")
+    for old, new in (
+        (b'"from": "2020', b'"from": "2027'),
+        (b'"revoked": null', b'"revoked": "2026-01-01T00:00:00+08:00"'),
+    ):
+        assert old in keys
+        changed = keys.replace(old, new)
+        path = rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", lambda files, new=changed: unlogged(files, new))
+        with pytest.raises(verifier.Unproved, match="not in force"):
+            proved(path)
+    path = rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", lambda files: unlogged(files, keys))
+    assert "keys: as the bundle states them; the log does not say which keys these rules had" in proved(path)
+
+
+# -- whole logs
+
+
+def test_a_changed_log_proves_nothing(log: Path) -> None:
+    for file in sorted(log.glob("tile/entries/**/*")):
+        if file.is_dir():
+            continue
+        content = file.read_bytes()
+        for changed in (flipped(content, 100), content[:-1], content + b"\0\1x", flipped(content, 0)):
+            file.write_bytes(changed)
+            with pytest.raises((verifier.Unproved, ValueError)):
+                proved(log)
+        file.write_bytes(content)
+    assert proved(log)
+
+
+def test_swapped_entries_prove_nothing(log: Path) -> None:
+    file = log / "tile/entries/000"
+    data = file.read_bytes()
+    first = 2 + int.from_bytes(data[:2])
+    second = first + 2 + int.from_bytes(data[first : first + 2])
+    file.write_bytes(data[first:second] + data[:first] + data[second:])
+    with pytest.raises(verifier.Unproved, match="not those that its checkpoint signed"):
+        proved(log)
+
+
+def test_a_log_that_was_cut_or_rewritten_is_found_by_a_kept_checkpoint(log: Path) -> None:
+    """Whoever has the log's key can sign anything, but not what somebody else kept."""
+    kept = (log / "checkpoint").read_text()
+    tree = TileTree(0, lambda *_: b"")
+    entries = list(verifier.read_entries(log, 305))
+    tree.append(merkle.leaf_hash(entry) for entry in entries[:300])
+    (log / "tile/entries/001.p/44").write_bytes(b"".join(len(e).to_bytes(2) + e for e in entries[256:300]))
+    shorter = Checkpoint(evidence.ORIGIN, 300, tree.root())
+    (log / "checkpoint").write_text(checkpoint.sign(shorter, evidence.LOG_KEY))
+    assert proved(log)
+    with pytest.raises(verifier.Unproved, match="it was cut"):
+        proved(log, kept=(kept,))
+    tree.append([merkle.leaf_hash(b"{}")] * 5)
+    (log / "checkpoint").write_text(checkpoint.sign(Checkpoint(evidence.ORIGIN, 305, tree.root()), evidence.LOG_KEY))
+    with pytest.raises(verifier.Unproved, match="not those that"):
+        proved(log, kept=(kept,))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\3\4", b"\0" * 1000, b'{"format": "swexchange-bundle/v1"}', None],
+    ids=["empty", "head", "zeros", "json", "absent"],
+)
+def test_rubbish_is_no_evidence_and_no_traceback(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.zip"
+    if content is not None:
+        path.write_bytes(content)
+    done = run("--log", LOG, path)
+    assert done.returncode == 1
+    assert done.stdout.startswith("FAILED")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("key", ["", "x", "a+b+c", WITNESS, LOG[:-3]])
+def test_a_wrong_key_is_a_usage_error(key: str) -> None:
+    done = run("--log", key, GOLDEN / "accepted.zip")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@given(st.binary(max_size=300), st.sampled_from(["bundle.json", "keys.json", "entries/0.tlog-proof", "message.xml"]))
+@settings(max_examples=60, deadline=None)
+def test_no_content_makes_it_fall_over(content: bytes, name: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(GOLDEN / "accepted.zip") as source, zipfile.ZipFile(packed, "w") as target:
+        for known in source.namelist():
+            target.writestr(known, content if known == name else source.read(known))
+    with pytest.raises(verifier.BROKEN):
+        list(verifier.verify_bundle(packed, verifier.Trust([LOG], (), ())))
+
+
+# -- against the daemon's own code
+
+
+@given(st.integers(1, 600), st.data())
+@settings(max_examples=50, deadline=None)
+def test_both_hash_the_same_tree(size: int, data: st.DataObject) -> None:
+    leaves = [merkle.leaf_hash(b"%d" % i) for i in range(size)]
+    tree, theirs = TileTree(0, lambda *_: b""), verifier.Range()
+    tree.append(leaves)
+    for leaf in leaves:
+        theirs.append(leaf)
+    index = data.draw(st.integers(0, size - 1))
+    assert theirs.root() == tree.root()
+    assert verifier.root_by_inclusion(leaves[index], index, size, tree.inclusion(index)) == tree.root()
+
+
+def _jdk_keys() -> Mapping[str, Mapping[str, object]]:
+    key = SigningKey.from_seed("jdk", bytes(range(32)))
+    return {"jdk": {"id": "jdk", "public": verifier.base64.b64encode(key.public).decode()}}
+
+
+@pytest.mark.parametrize("path", sorted(JDK.glob("*.signed.xml")), ids=lambda path: path.name)
+def test_signatures_of_a_jdk_are_verified(path: Path) -> None:
+    """Other prefixes, white space inside SignedInfo: all that the profile allows."""
+    body = path.read_bytes()
+    assert verifier.verify_xml(body, _jdk_keys(), "it")["id"] == "jdk"
+    text = body.decode()
+    for old, new in (("</", " </"), ("http://", "https://"), ("jdk<", "jdk2<"), ("1", "2")):
+        for at in _places(text, old):
+            changed = text[:at] + new + text[at + len(old) :]
+            with pytest.raises(verifier.BROKEN):
+                verifier.verify_xml(changed.encode(), _jdk_keys(), "it")
+
+
+def _places(text: str, part: str) -> Iterator[int]:
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + 1)
+
+
+def test_a_wrapped_signature_is_refused() -> None:
+    """The signed document inside another one, or a second signature beside the first."""
+    body = world.signed(world.dxp_msg(world.declaration())).partition(b"\n")[2]
+    keys = {
+        f"{world.ENTERPRISE}-1": {
+            "id": "x",
+            "public": verifier.base64.b64encode(world.signing_key(world.ENTERPRISE).public).decode(),
+        }
+    }
+    assert verifier.verify_xml(body, keys, "it")
+    start, end = body.index(b"<ds:Signature "), body.index(b"</ds:Signature>") + len(b"</ds:Signature>")
+    signature = body[start:end]
+    for forged in (
+        b"<Other>" + body + b"</Other>",
+        body[:start] + signature + body[start:],
+        body[:start] + b"<X>" + signature + b"</X>" + body[end:],
+        b"<!-- -->" + body,
+        b'<!DOCTYPE x [<!ENTITY e "x">]>' + body,
+    ):
+        with pytest.raises(verifier.BROKEN):
+            verifier.verify_xml(forged, keys, "it")
