@@ -30,6 +30,7 @@ class Settings:
     audit_key: str = ""  # id of the key that signs checkpoints of the audit log; '' = it is not sealed
     audit_origin: str = ""  # the log's name in them, one that nobody else has
     audit_head: str = "audit.head"  # file that remembers the last checkpoint, on another disk than the database
+    witnesses: str = ""  # verifier keys of the log's witnesses, with blanks between them
     seal_seconds: float = 60.0  # between two checkpoints, at least
     batch: int = 500  # messages taken at once, at most
     batch_bytes: int = 16 * 1024 * 1024  # bytes taken at once, at most (one message always passes)

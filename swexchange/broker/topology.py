@@ -2,7 +2,8 @@
 
 Each participant X publishes to the exchange `swx.outbox.X` and reads the queues `swx.inbox.X`
 (messages and answers) and `swx.receipts.X` (the platform's receipts); permissions hold
-participants apart. Pure: `admin` declares and checks it.
+participants apart. A witness W reads `swx.checkpoints.W` and publishes to `swx.witness.W`.
+Pure: `admin` declares and checks it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from swexchange.core.model import Kind
 from swexchange.health.broker import Permission
 
 INTAKE = "swx.intake"
+COSIGNATURES = "swx.cosignatures"  # witnesses' answers
 DAEMON = "swexchange"  # the daemon's RabbitMQ user
 NOTHING = "^$"  # a permission that matches no name
 Arguments = Mapping[str, str | int]
@@ -48,6 +50,16 @@ def receipts(participant: str) -> str:
     return queue(Kind.RECEIPT, participant)
 
 
+def checkpoints(witness: str) -> str:
+    """The queue a witness reads requests for cosignatures from."""
+    return f"swx.checkpoints.{witness}"
+
+
+def cosignatures(witness: str) -> str:
+    """The exchange a witness publishes its answers to; they come together in COSIGNATURES."""
+    return f"swx.witness.{witness}"
+
+
 def submitter(exchange: str) -> str:
     """Whose outbox an exchange is; '' for any other."""
     return exchange[len(_OUTBOX) :] if exchange.startswith(_OUTBOX) else ""
@@ -74,29 +86,38 @@ class Topology:
     """All that must exist for these participants."""
 
     participants: tuple[str, ...]
+    witnesses: tuple[str, ...] = ()
 
     def exchanges(self) -> tuple[str, ...]:
         """Durable fanout exchanges."""
-        return tuple(outbox(p) for p in self.participants)
+        return (*map(outbox, self.participants), *map(cosignatures, self.witnesses))
 
     def queues(self) -> tuple[str, ...]:
         """Durable quorum queues."""
         own = (queue(kind, p) for p in self.participants for kind in Kind)
-        return (INTAKE, *own)
+        answers = (COSIGNATURES,) if self.witnesses else ()
+        return (INTAKE, *own, *map(checkpoints, self.witnesses), *answers)
 
     def bindings(self) -> tuple[tuple[str, str], ...]:
         """Pairs of exchange and queue."""
-        return tuple((exchange, INTAKE) for exchange in self.exchanges())
+        messages = ((outbox(p), INTAKE) for p in self.participants)
+        return (*messages, *((cosignatures(w), COSIGNATURES) for w in self.witnesses))
 
     def permissions(self) -> tuple[Permission, ...]:
         """The daemon's and each participant's; a participant's user name is its id."""
-        daemon = Permission(DAEMON, NOTHING, r"^amq\.default$", rf"^{re.escape(INTAKE)}$")
-        return (daemon, *(_permission(p) for p in self.participants))
+        reads = rf"^({re.escape(INTAKE)}|{re.escape(COSIGNATURES)})$" if self.witnesses else rf"^{re.escape(INTAKE)}$"
+        daemon = Permission(DAEMON, NOTHING, r"^amq\.default$", reads)
+        return (daemon, *map(_permission, self.participants), *map(_witness_permission, self.witnesses))
 
 
 def _permission(participant: str) -> Permission:
     name = re.escape(participant)
     return Permission(participant, NOTHING, rf"^swx\.outbox\.{name}$", rf"^swx\.(inbox|receipts)\.{name}$")
+
+
+def _witness_permission(witness: str) -> Permission:
+    name = re.escape(witness)
+    return Permission(witness, NOTHING, rf"^swx\.witness\.{name}$", rf"^swx\.checkpoints\.{name}$")
 
 
 def definitions(

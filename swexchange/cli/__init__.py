@@ -21,6 +21,7 @@ from swexchange.cli import (
     status,
     topology,
     traffic,
+    witness,
 )
 from swexchange.cli.root import cli
 
@@ -41,6 +42,7 @@ __all__ = [
     "status",
     "topology",
     "traffic",
+    "witness",
 ]
 
 

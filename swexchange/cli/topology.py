@@ -17,6 +17,7 @@ from swexchange.cli.wiring import server
 from swexchange.health.problem import Danger, Problem
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
+from swexchange.witness import read_keys
 
 
 @cli.group()
@@ -25,9 +26,10 @@ def topology() -> None:
 
 
 def wanted(settings: Settings) -> Topology:
-    """The topology that the participants of routes.yaml need; who is behind an upstream has its own there."""
+    """The topology for participants of routes.yaml and witnesses; who is behind an upstream has its own there."""
     participants, _ = load_parties(Path(settings.routes))
-    return Topology(tuple(p.id for p in participants.values() if not p.upstream))
+    local = tuple(p.id for p in participants.values() if not p.upstream)
+    return Topology(local, tuple(key.name for key in read_keys(settings.witnesses)))
 
 
 @topology.command()

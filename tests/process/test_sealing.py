@@ -133,6 +133,55 @@ def test_what_is_not_sealed_or_was_changed_cannot_be_proved(home: House, sealed:
     assert (found.returncode, number in found.stdout) == (1, True)
 
 
+def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[str, str]) -> None:
+    """Over the broker: its cosignature is in what is handed out; an older database is refused."""
+    name = "customs.example/witness"
+    assert home.cli("keys", "new", "eye").returncode == 0
+    vkey = home.cli("witness", "key", "--name", name, "--key", "eye").stdout.strip()
+    sealed |= {"SWX_WITNESSES": vkey}
+    assert home.cli("topology", "apply", **sealed).returncode == 0
+    assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 2).stop() == 0
+    assert home.cli("audit", "seal", **sealed).returncode == 0
+    shutil.copy(home.folder / "exchange.db", home.folder / "backup.db")
+    log_key = home.cli("audit", "key", **sealed).stdout.strip()
+    command = [sys.executable, "-m", "swexchange", "witness", "run", "--name", name, "--key", "eye", "--log", log_key]
+    command += ["--memory", str(home.folder / "seen.json")]
+    with subprocess.Popen(command, env=home.environment) as eye:
+        try:
+            done = home.cli("audit", "witness", **sealed)
+            assert (done.returncode, done.stdout) == (0, f"{name} has signed 2 entries\n"), done.stderr
+            assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 2, 1).stop() == 0
+            assert home.cli("audit", "seal", **sealed).returncode == 0
+            done = home.cli("audit", "witness", **sealed)
+            assert (done.returncode, done.stdout) == (0, f"{name} has signed 3 entries\n"), done.stderr
+            (number, *_) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
+            bundle = home.folder / "evidence.zip"
+            assert home.cli("audit", "prove", number, "-o", str(bundle), **sealed).returncode == 0
+            verifier = [
+                sys.executable,
+                "-I",
+                str(ROOT / "bin" / "verify-evidence"),
+                "--log",
+                log_key,
+                "--witness",
+                vkey,
+            ]
+            shown = subprocess.run([*verifier, bundle], capture_output=True, text=True, check=False)
+            assert shown.returncode == 0, shown.stdout + shown.stderr
+            assert f"seen by {name}" in shown.stdout
+
+            for rest in ("-wal", "-shm"):
+                (home.folder / f"exchange.db{rest}").unlink(missing_ok=True)
+            shutil.copy(home.folder / "backup.db", home.folder / "exchange.db")
+            (home.folder / "audit.head").unlink()
+            done = home.cli("audit", "witness", **sealed)
+            assert done.returncode == 2
+            assert "it has seen 3 entries, the log has 2: an older database was restored" in done.stderr
+        finally:
+            eye.terminate()
+        assert eye.wait(SECONDS) == 0
+
+
 def test_without_a_key_nothing_is_sealed_and_the_commands_say_what_to_do(home: House) -> None:
     done = home.cli("audit", "seal")
     assert done.returncode == 2

@@ -90,3 +90,19 @@ def test_commands_for_rabbitmq_4_are_those_of_rabbitmqadmin_v2() -> None:
 def test_a_password_is_hashed_as_rabbitmq_does() -> None:
     """The example of RabbitMQ's documentation: salt 908DC60A, password test12."""
     assert password_hash("test12", bytes.fromhex("908DC60A")) == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+
+
+def test_a_witness_can_read_what_it_is_asked_and_publish_what_it_answers_and_nothing_else() -> None:
+    """Its own queue and exchange; whoever else there is stays apart from it."""
+    topology = Topology(("X",), ("customs.example/eye",))
+    assert {"swx.checkpoints.customs.example/eye", "swx.cosignatures"} <= set(topology.queues())
+    assert ("swx.witness.customs.example/eye", "swx.cosignatures") in topology.bindings()
+    daemon, participant, witness = topology.permissions()
+    assert re.search(witness.read, "swx.checkpoints.customs.example/eye")
+    assert re.search(witness.write, "swx.witness.customs.example/eye")
+    for name in (*topology.queues(), *topology.exchanges(), "amq.default"):
+        own = name.endswith("customs.example/eye")
+        assert own or not re.search(witness.read, name)
+        assert own or not re.search(witness.write, name)
+        assert not own or not re.search(participant.read, name)
+    assert [name for name in topology.queues() if re.search(daemon.read, name)] == ["swx.intake", "swx.cosignatures"]

@@ -1,0 +1,135 @@
+"""Both sides of witnessing: a witness with its memory, and a log that asks for cosignatures.
+
+A witness closes the one gap that a log cannot: its operator could rewrite everything, and sign it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Verifier, cosign
+from swexchange.core.keys import SigningKey
+from swexchange.core.log import Signed
+from swexchange.core.tiles import TileTree
+from swexchange.core.witness import CONFLICT, OK, Answer, answer, request
+from swexchange.crashpoint import crashpoint
+from swexchange.errors import ConfigFault
+
+
+class Witness:
+    """Cosigns the logs it knows; remembers the last checkpoint of each in a file of its own."""
+
+    def __init__(
+        self, name: str, key: SigningKey, logs: Sequence[Verifier], memory: Path, now: Callable[[], float]
+    ) -> None:
+        self._name, self._key, self._logs, self._memory, self._now = name, key, logs, memory, now
+
+    def answer(self, asked: str) -> Answer:
+        """Answer one request; what is cosigned is remembered, on disk, before. Raises ConfigFault."""
+        found = answer(asked, self._seen(), self._logs, self._cosign)
+        if found.seen:
+            self._remember(found.seen)
+            crashpoint("remembered")
+        return found
+
+    def _cosign(self, note: Note) -> str:
+        return cosign(note, self._name, self._key, int(self._now()))
+
+    def _seen(self) -> dict[str, Checkpoint]:
+        try:
+            stored = json.loads(self._memory.read_text("utf-8"))
+            return {origin: Checkpoint.read(text) for origin, text in stored.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError) as error:
+            # Never as if nothing had been seen: that would let a log begin anew.
+            raise ConfigFault(f"cannot read what was seen: {error}", where=str(self._memory)) from None
+
+    def _remember(self, new: Checkpoint) -> None:
+        texts = {origin: seen.text for origin, seen in self._seen().items()} | {new.origin: new.text}
+        written = self._memory.with_name(self._memory.name + ".new")
+        try:
+            with written.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(texts, indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            written.replace(self._memory)
+        except OSError as error:
+            raise ConfigFault(f"cannot remember what was seen: {error.strerror}", where=str(self._memory)) from None
+
+
+class Log(Protocol):
+    """The Merkle log as cosigning needs it. Every method raises StoreDown when the database fails it."""
+
+    def head(self) -> Signed | None:
+        """The newest checkpoint; None before the first."""
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile; b'' where there is none."""
+
+    def cosigned(self, size: int, note: str, witnesses: int) -> None:
+        """Replace a checkpoint's note by one that so many witnesses have signed."""
+
+
+def collect(log: Log, witness: Verifier, ask: Callable[[str], Answer]) -> int:
+    """Have a witness sign the newest checkpoint; its size, 0 = there is none yet.
+
+    Raises ConfigFault where the witness has seen another history of this log.
+    """
+    head = log.head()
+    if head is None:
+        return 0
+    if _signed(head.note, witness):
+        return head.size
+    found = ask(request(0, [], head.note))
+    if found.status == CONFLICT:
+        found = _from(_size(found, witness), head, log, ask, witness)
+    if found.status != OK:
+        raise ConfigFault(f"it does not sign: {found.status} {found.body.strip()}", where=witness.name)
+    note = head.note + found.body
+    if not _signed(note, witness):
+        raise ConfigFault("its answer is not signed with its key", where=witness.name)
+    log.cosigned(head.size, note, len(Note.read(note).signatures) - 1)
+    return head.size
+
+
+def _signed(note: str, witness: Verifier) -> bool:
+    try:
+        return Note.read(note).by(witness) is not None
+    except BadNote as error:
+        raise ConfigFault(str(error), where=witness.name) from None
+
+
+def _size(found: Answer, witness: Verifier) -> int:
+    if not found.body.strip().isdigit():
+        raise ConfigFault(f"its answer names no size: {found.body[:80]!r}", where=witness.name)
+    return int(found.body)
+
+
+def _from(seen: int, head: Signed, log: Log, ask: Callable[[str], Answer], witness: Verifier) -> Answer:
+    """Ask again, with the proof that the log grew from what the witness has seen."""
+    if seen > head.size:
+        what = (
+            f"it has seen {seen} entries, the log has {head.size}: an older database was restored, or the log was cut"
+        )
+        raise ConfigFault(what, where=witness.name, do=_RESTORE)
+    found = ask(request(seen, TileTree(head.size, log.tile).consistency(seen), head.note))
+    if found.status != OK:
+        what = f"no proof joins the {seen} entries it has seen and this log of {head.size}: the log was rewritten"
+        raise ConfigFault(what, where=witness.name, do=_RESTORE)
+    return found
+
+
+_RESTORE = "See docs/how-to/prove-an-exchange.md#after-a-restore"
+
+
+def read_keys(texts: str) -> list[Verifier]:
+    """Verifier keys from a text with blanks between them. Raises ConfigFault."""
+    try:
+        return [Verifier.read(text) for text in texts.split()]
+    except BadNote as error:
+        raise ConfigFault(str(error), do="Use what `swexchange witness key` printed") from None
