@@ -64,13 +64,13 @@ def audit(
     keys: Sequence[Verifier],
     known: Mapping[str, str],
     found: Findings,
-    done: Callable[[int], object] = lambda _: None,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Iterator[Problem]:
-    """Everything that is wrong. `known` are checkpoints kept elsewhere, by name; `done` is told leaves done so far."""
+    """Everything that is wrong. `known` are checkpoints kept elsewhere, by name; `advance` is told of leaves done."""
     head = log.head()
     found.size = head.size if head else 0
     tile = lru_cache(maxsize=64)(log.tile)
-    yield from _rows(log, tile, found, done)
+    yield from _rows(log, tile, found, advance)
     yield from _tiles(tile, found.size)
     yield from _checkpoints(log, tile, keys, found)
     yield from _known(tile, keys, known, found.size)
@@ -81,7 +81,7 @@ def audit(
 Tile = Callable[[int, int], bytes]
 
 
-def _rows(log: Log, tile: Tile, found: Findings, done: Callable[[int], object]) -> Iterator[Problem]:
+def _rows(log: Log, tile: Tile, found: Findings, advance: Callable[[int], object]) -> Iterator[Problem]:
     expected = 0
     for span in log.spans():
         if span.first_leaf != expected:
@@ -89,7 +89,7 @@ def _rows(log: Log, tile: Tile, found: Findings, done: Callable[[int], object]) 
             yield Problem(where, "are in no span or in two: rows of `sealed` were changed")
         expected = span.first_leaf + span.leaves
         yield from _span(span, log.leaves(span, bodies=True), tile, found)
-        done(expected)
+        advance(span.leaves)
     if expected != found.size:
         yield Problem(f"leaf {expected}", f"the spans end here, the last checkpoint says {found.size}")
 

@@ -114,8 +114,8 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def export(log: Log, done: Callable[[int], object] = lambda _: None) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The log as files of C2SP's tlog-tiles: entries, then hashes, then the checkpoint. `done` is told entries done."""
+def export(log: Log, advance: Callable[[int], object] = lambda _: None) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The log as files of C2SP's tlog-tiles: entries, then hashes, then the checkpoint. `advance` is told of each."""
     signed = log.checkpoint_over(0)
     if signed is None:
         return
@@ -124,7 +124,7 @@ def export(log: Log, done: Callable[[int], object] = lambda _: None) -> Iterator
         width = min(WIDTH, signed.size - number * WIDTH)
         bundle = b"".join(len(entry).to_bytes(2) + entry for entry in islice(entries, width))
         yield _path("entries", number, width), bundle
-        done(number * WIDTH + width)
+        advance(width)
     for level, count in enumerate(widths(signed.size)):
         for number in range(-(-count // WIDTH)):
             width = min(WIDTH, count - number * WIDTH)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 import click
 
 from swexchange.cli import exits
-from swexchange.cli.output import emit, moment_option, table
+from swexchange.cli.filters import filter_options
+from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.core.canonical import CHINA, local_time
-from swexchange.core.model import BusinessKey
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_archive
 from swexchange.store.archive import Summary, Trail
@@ -25,20 +25,12 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option("--message-id", default="", help="The sender's id of the message (CopMsgId).")
-@click.option("--key", "key", metavar="[NAME=]VALUE", help="A business key: EntryId=..., BillNo=..., any BizKey.")
-@click.option("--sender", default="", help="The participant who signed it.")
-@click.option("--receiver", default="", help="A participant who got a copy.")
-@click.option("--type", "type", default="", help="The message type.")
-@click.option("--outcome", default="", type=click.Choice(["", "accepted", "rejected", "waiting"]), help="The decision.")
-@click.option("--code", default="", help="The first code of the receipt.")
-@moment_option("--since", "Received at or after this time.")
-@moment_option("--until", "Received before this time.")
+@filter_options
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
 @click.option("--after", default="", metavar="EXCHANGE", help="Continue behind this exchange, towards older ones.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def search(settings: Settings, /, key: str | None, as_json: bool, **wanted: Any) -> None:
+def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: bool) -> None:
     """Find exchanges, newest first. Exit code 1: nothing found.
 
     \b
@@ -48,16 +40,9 @@ def search(settings: Settings, /, key: str | None, as_json: bool, **wanted: Any)
       swexchange audit search --message-id NHW20250311-0027
     """
     with open_archive(settings.database_url) as archive:
-        found = archive.search(Filter(key=_key(key), **wanted))
+        found = archive.search(replace(wanted, limit=limit, after=after))
     emit([_flat(s) for s in found], as_json, lambda: _print_found(found))
     raise SystemExit(exits.DONE if found else exits.PROBLEMS)
-
-
-def _key(text: str | None) -> BusinessKey | None:
-    if text is None:
-        return None
-    name, equals, value = text.partition("=")
-    return BusinessKey(name, value) if equals else BusinessKey("", text)
 
 
 def _flat(summary: Summary) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
     found = Findings()
     with open_evidence(settings.database_url) as log:
         head = log.head()
-        with progress("leaves", head.size if head else 0) as done:
-            problems = list(audit(log, _verifiers(settings, log, keys), known, found, done))
+        with progress("leaves", head.size if head else 0) as advance:
+            problems = list(audit(log, _verifiers(settings, log, keys), known, found, advance))
     rows = [(problem.place, problem.what) for problem in problems]
     told = {
         "entries": found.size,
@@ -184,8 +184,8 @@ def export(settings: Settings, folder: str) -> None:
         if head is None:
             click.echo("nothing is sealed yet", err=True)
             raise SystemExit(exits.PROBLEMS)
-        with progress("entries", head.size) as done:
-            for name, content in bundle.export(log, done):
+        with progress("entries", head.size) as advance:
+            for name, content in bundle.export(log, advance):
                 write_file(Path(folder, name), content)
     click.echo(f"{head.size} entries in {folder}")
 

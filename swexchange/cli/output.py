@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from swexchange.core.envelope import moment
 from swexchange.errors import ConfigFault, Rejected
+from swexchange.observe import utc_now
 from swexchange.plain import plain
 
 
@@ -53,12 +56,17 @@ def write_file(path: Path, content: bytes) -> None:
         raise ConfigFault(f"cannot write {path}: {error.strerror}") from None
 
 
+_AGO, _UNITS = re.compile(r"(\d{1,5})([dhm])"), {"d": "days", "h": "hours", "m": "minutes"}
+
+
 class _Moment(click.ParamType[datetime]):
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
+        if ago := _AGO.fullmatch(value):
+            return utc_now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         try:
             return moment(value)
         except Rejected as refusal:
@@ -66,15 +74,30 @@ class _Moment(click.ParamType[datetime]):
 
 
 def moment_option(flag: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that takes a date or a time; without a zone it is +08:00."""
+    """An option that takes a date or a time (without a zone it is +08:00), or how long ago: 7d, 12h, 30m."""
     return click.option(flag, type=_Moment(), help=text)
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A bar on stderr, where that is a terminal; what it gives is told how much is done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with rate and time left, where a person looks on; call what it gives with each number done."""
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    bar = rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.fields[rate]}"),
+        rich.progress.TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    started = time.monotonic()
+    with bar:
+        task = bar.add_task(what, total=total, rate="")
+
+        def advance(count: int) -> None:
+            bar.advance(task, count)
+            done = bar.tasks[0].completed
+            bar.update(task, rate=f"{done / max(time.monotonic() - started, 0.001):,.0f}/s")
+
+        yield advance

@@ -32,9 +32,9 @@ def rules_file(settings: Settings) -> YamlFile:
     return yamlfile.read(Path(settings.routes))
 
 
-def load_rules(settings: Settings, explainer: Explainer) -> Rulebook:
-    """The rules that the settings name. Raises RulesInvalid."""
-    return _load(rules_file(settings), settings, explainer, settings.key_folders)
+def load_rules(settings: Settings, explainer: Explainer, *, with_keys: bool = True) -> Rulebook:
+    """The rules that the settings name; without keys they sign nothing of the platform's. Raises RulesInvalid."""
+    return _load(rules_file(settings), settings, explainer, settings.key_folders if with_keys else None)
 
 
 def tested_rules(settings: Settings, explainer: Explainer) -> Rulebook:

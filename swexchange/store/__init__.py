@@ -9,6 +9,7 @@ from swexchange.store.archive import Archive, Filter
 from swexchange.store.attempts import Attempts
 from swexchange.store.backlog import Backlog
 from swexchange.store.evidence import Evidence
+from swexchange.store.history import History
 from swexchange.store.migrate import require_current
 from swexchange.store.owed import FullLedger
 
@@ -19,9 +20,11 @@ __all__ = [
     "Evidence",
     "Filter",
     "FullLedger",
+    "History",
     "open_archive",
     "open_backlog",
     "open_evidence",
+    "open_history",
     "open_ledger",
 ]
 
@@ -48,3 +51,9 @@ def open_evidence(url: str) -> AbstractContextManager[Evidence]:
     """The Merkle log. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
     return closing(Evidence(url))
+
+
+def open_history(url: str) -> AbstractContextManager[History]:
+    """The audit log, to decide much of it again. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(History(url))

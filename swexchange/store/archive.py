@@ -24,6 +24,7 @@ from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_
 class Filter:
     """What to look for; every part that is given must hold. Times are of receipt."""
 
+    exchanges: tuple[str, ...] = ()  # one of these ids
     message_id: str = ""
     key: BusinessKey | None = None  # name '' = any name
     sender: str = ""
@@ -31,6 +32,7 @@ class Filter:
     type: str = ""
     outcome: str = ""
     code: str = ""
+    route: str = ""
     since: datetime | None = None
     until: datetime | None = None
     after: str = ""  # continue behind this exchange id, towards older ones
@@ -134,7 +136,7 @@ class Archive:
     def search(self, wanted: Filter) -> list[Summary]:
         """Exchanges, newest first, at most `limit`."""
         columns = [exchange.c[name] for name in Summary.__dataclass_fields__]
-        query = select(*columns).where(*_conditions(wanted)).order_by(_column(wanted, "exchange_id").desc())
+        query = select(*columns).where(*conditions(wanted)).order_by(_column(wanted, "exchange_id").desc())
         with self._reading() as connection:
             found = connection.execute(query.limit(wanted.limit)).mappings().all()
         return [Summary(**{**row, "received_at": rows.moment(row["received_at"])}) for row in found]
@@ -209,27 +211,30 @@ _last_rules = select(batch.c.rules_digest).order_by(batch.c.id.desc()).limit(1)
 _counted = select(func.count()).select_from(exchange)
 
 
-def _conditions(wanted: Filter) -> list[Any]:
-    conditions: list[Any] = []
+def conditions(wanted: Filter) -> list[Any]:
+    """What holds of the rows of `exchange` that a filter finds, whatever its limit."""
+    held: list[Any] = []
+    if wanted.exchanges:
+        held.append(exchange.c.exchange_id.in_(wanted.exchanges))
     if wanted.message_id:
-        conditions.append(exchange.c.message_id == wanted.message_id)
+        held.append(exchange.c.message_id == wanted.message_id)
     if wanted.key:
-        conditions.append(exchange.c.seq.in_(_with_key(wanted.key)))
-    given = ((name, getattr(wanted, name)) for name in ("sender", "type", "outcome", "code"))
-    conditions += [_column(wanted, name) == value for name, value in given if value]
+        held.append(exchange.c.seq.in_(_with_key(wanted.key)))
+    given = ((name, getattr(wanted, name)) for name in ("sender", "type", "outcome", "code", "route"))
+    held += [_column(wanted, name) == value for name, value in given if value]
     if wanted.outcome in (Outcome.REJECTED, Outcome.WAITING) or wanted.code not in ("", ACCEPTED):
-        conditions.append(NOT_ACCEPTED)
+        held.append(NOT_ACCEPTED)
     if wanted.receiver:
         is_copy = and_(copy.c.seq == exchange.c.seq, copy.c.recipient == wanted.receiver, copy.c.kind == Kind.MESSAGE)
-        conditions.append(exists(select(copy.c.seq).where(is_copy)))
+        held.append(exists(select(copy.c.seq).where(is_copy)))
     number = _column(wanted, "exchange_id")
     if wanted.since:
-        conditions.append(number >= _id_at(wanted.since))
+        held.append(number >= _id_at(wanted.since))
     if wanted.until:
-        conditions.append(number < _id_at(wanted.until))
+        held.append(number < _id_at(wanted.until))
     if wanted.after:
-        conditions.append(number < wanted.after)
-    return conditions
+        held.append(number < wanted.after)
+    return held
 
 
 def _column(wanted: Filter, name: str) -> ColumnElement[str]:

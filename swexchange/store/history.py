@@ -1,0 +1,82 @@
+"""The recorded past, read in stretches by several processes at once: what many exchanges are decided again from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from swexchange.core.compare import Past, PastCopy
+from swexchange.core.model import Kind
+from swexchange.store import rows
+from swexchange.store.archive import Archive, Filter, conditions
+from swexchange.store.tables import batch, copy, exchange
+
+TOGETHER = 25  # exchanges in memory at once, with their bodies
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Exchange ids after one and through another; ids sort by time."""
+
+    after: str
+    through: str
+
+
+class History(Archive):
+    """Reads what a filter finds, oldest first, whatever its limit; close it."""
+
+    def count(self, wanted: Filter) -> int:
+        """How many exchanges there are."""
+        with self._reading() as connection:
+            counted = select(func.count()).select_from(exchange).where(*conditions(wanted))
+            return int(connection.execute(counted).scalar_one())
+
+    def stretches(self, wanted: Filter, size: int) -> Iterator[Stretch]:
+        """Stretches of this many exchanges, the last one shorter, without gap or overlap."""
+        number, after = exchange.c.exchange_id, ""
+        query = select(number).where(*conditions(wanted)).order_by(number)
+        while True:
+            with self._reading() as connection:
+                behind = query.where(number > after)
+                through = connection.execute(behind.offset(size - 1).limit(1)).scalar()
+                if through is None:  # fewer are left
+                    through = connection.execute(select(func.max(behind.subquery().c.exchange_id))).scalar()
+            if through is None:
+                return
+            yield Stretch(after, through)
+            after = through
+
+    def read(self, wanted: Filter, stretch: Stretch) -> Iterator[Past]:
+        """The exchanges of a stretch; only few of them are in memory at a time."""
+        number = exchange.c.exchange_id
+        query = select(exchange, batch.c.rules_digest, batch.c.settled_at)
+        query = query.join_from(exchange, batch, batch.c.id == exchange.c.batch_id).where(*conditions(wanted))
+        query = query.where(number > stretch.after, number <= stretch.through).order_by(number)
+        with self._reading() as connection:
+            found = connection.execution_options(yield_per=TOGETHER).execute(query).mappings()
+            for part in found.partitions():
+                copies = _copies(connection, part)
+                for row in part:
+                    yield Past(
+                        seq=row["seq"],
+                        decision=rows.decision_of(row, row["rules_digest"]),
+                        parent=rows.parent_of(row),
+                        copies=tuple(copies.get(row["seq"], ())),
+                    )
+
+
+def _copies(connection: Connection, part: Sequence[rows.Row]) -> dict[int, list[PastCopy]]:
+    settled = {row["seq"]: row["settled_at"] is not None for row in part}
+    found: dict[int, list[PastCopy]] = {}
+    for row in connection.execute(_copies_of(list(settled))).mappings():
+        sent = row["state"] == "sent" or (row["state"] is None and settled[row["seq"]])
+        found.setdefault(row["seq"], []).append(PastCopy(Kind(row["kind"]), row["recipient"], sent))
+    return found
+
+
+def _copies_of(seqs: Sequence[int]) -> Select[Any]:
+    columns = copy.c.seq, copy.c.kind, copy.c.recipient, copy.c.state
+    return select(*columns).where(copy.c.seq.in_(seqs)).order_by(copy.c.seq, copy.c.n)
