@@ -52,3 +52,7 @@ class StoreDown(Fault):
 
 class Unstorable(Fault):
     """The database refuses data of this batch, not the batch as such; alone, its messages show which one."""
+
+
+class Busy(Fault):
+    """Someone else is at the same work; nothing was done, try again later."""

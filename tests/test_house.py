@@ -57,6 +57,9 @@ INNER = (
     "forwarder",
     "quarantine",
     "upstream",
+    "replay",
+    "replay_plan",
+    "whatif",
     "rules",
 )  # handed their neighbours
 BANNED_MODULES = {"asyncio", "pickle", "marshal", "shelve", "importlib.metadata", "pkgutil"}

@@ -24,6 +24,7 @@ class Received:
     correlation_id: str  # of a receipt: the message it is about
     exchange_id: str  # the platform's number of the exchange
     timestamp: int  # seconds since 1970, when the platform sent it; 0 = unknown
+    replay: str = ""  # the operator's replay that sent it; '' = ordinary traffic
 
 
 class Mailbox(Consumer):
@@ -47,6 +48,7 @@ def submissions(participant: str, bodies: Sequence[bytes]) -> list[Message]:
 def _received(raw: Delivered) -> Received:
     properties = BasicProperties()
     properties.decode(raw.properties)
+    headers = properties.headers or {}
     return Received(
         tag=raw.tag,
         body=raw.body,
@@ -54,6 +56,7 @@ def _received(raw: Delivered) -> Received:
         message_id=properties.message_id or "",
         type=properties.type or "",
         correlation_id=properties.correlation_id or "",
-        exchange_id=str((properties.headers or {}).get("swx-exchange", "")),
+        exchange_id=str(headers.get("swx-exchange", "")),
         timestamp=int(properties.timestamp or 0),
+        replay=str(headers.get("swx-replay", "")),
     )

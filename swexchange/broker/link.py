@@ -243,6 +243,7 @@ def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
 
 
 def _message(copy: Copy, exchange: str) -> Message:
+    replay = (("swx-replay", copy.replay),) if copy.replay else ()
     return Message(
         exchange=exchange,
         routing_key=copy.to if exchange else queue(copy.kind, copy.to),
@@ -250,7 +251,7 @@ def _message(copy: Copy, exchange: str) -> Message:
         message_id=copy.id,
         type=copy.type,
         correlation_id=copy.correlation_id,
-        headers=(("swx-exchange", copy.exchange_id),),
+        headers=(("swx-exchange", copy.exchange_id), *replay),
     )
 
 

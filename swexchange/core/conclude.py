@@ -104,6 +104,14 @@ def answering(decision: Decision, parent: Parent) -> Decision:
     return replace(decision, outcome=Outcome.ACCEPTED, copies=(copy, *decision.copies))
 
 
+def taken_at(decision: Decision, rules: Rulebook, now: datetime) -> Decision:
+    """The same decision, recorded as of now: for a replay, which judges by the time of receipt but acts today."""
+    number = exchange_id(now, decision.submitter, decision.digest)
+    dated = replace(decision, exchange_id=number, received_at=now, copies=())
+    messages = (replace(copy, exchange_id=number) for copy in decision.copies if copy.kind is Kind.MESSAGE)
+    return replace(dated, copies=(*messages, *_receipt(dated, rules)))
+
+
 def _message_copy(decision: Decision, to: str, correlation_id: str) -> Copy:
     name = copy_id(decision.sender, decision.message_id, decision.digest, Kind.MESSAGE, to)
     return Copy(name, Kind.MESSAGE, to, decision.type, correlation_id, decision.exchange_id, decision.body)

@@ -104,6 +104,7 @@ class Copy:
     correlation_id: str  # message id of the original in a receipt; of the parent in an answer; else its own
     exchange_id: str
     body: bytes
+    replay: str = ""  # id of the replay it is sent by; '' = ordinary traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,7 @@ class Event(StrEnum):
     MATCHED = "matched"  # a waiting answer found its parent
     RELEASED = "released"  # an operator had the held message decided again
     DROPPED = "dropped"  # an operator gave up a copy; the detail says who and why
+    REPLAYED = "replayed"  # an operator's replay sent a copy again, or took the message up anew
 
 
 class Fate(StrEnum):

@@ -12,6 +12,8 @@ from swexchange.store.evidence import Evidence
 from swexchange.store.history import History
 from swexchange.store.migrate import require_current
 from swexchange.store.owed import FullLedger
+from swexchange.store.replay_run import Runner, Running
+from swexchange.store.replays import Replays
 
 __all__ = [
     "Archive",
@@ -21,11 +23,16 @@ __all__ = [
     "Filter",
     "FullLedger",
     "History",
+    "Replays",
+    "Runner",
+    "Running",
     "open_archive",
     "open_backlog",
     "open_evidence",
     "open_history",
     "open_ledger",
+    "open_replays",
+    "open_running",
 ]
 
 
@@ -57,3 +64,15 @@ def open_history(url: str) -> AbstractContextManager[History]:
     """The audit log, to decide much of it again. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
     return closing(History(url))
+
+
+def open_replays(url: str) -> AbstractContextManager[Replays]:
+    """All replays. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Replays(url))
+
+
+def open_running(url: str, replay_id: str, runner: Runner, max_bytes: int) -> AbstractContextManager[Running]:
+    """The items of one replay, to run it. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Running(url, replay_id, runner, max_bytes))

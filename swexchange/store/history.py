@@ -56,7 +56,7 @@ class History(Archive):
         query = query.join_from(exchange, batch, batch.c.id == exchange.c.batch_id).where(*conditions(wanted))
         query = query.where(number > stretch.after, number <= stretch.through).order_by(number)
         with self._reading() as connection:
-            found = connection.execution_options(yield_per=TOGETHER).execute(query).mappings()
+            found = connection.execute(query, execution_options={"yield_per": TOGETHER}).mappings()
             for part in found.partitions():
                 copies = _copies(connection, part)
                 for row in part:

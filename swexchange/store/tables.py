@@ -29,6 +29,7 @@ hashes = bindparam("hashes", type_=ARRAY(BigInteger))
 # Partial indexes. Queries use these very words: with a parameter, a database may not see that the index serves.
 NOT_ACCEPTED, WAITING, DUE = text("outcome <> 'accepted'"), text("outcome = 'waiting'"), text("state = 'due'")
 QUEUED = text("state = 'queued'")
+OUTSTANDING, REPLAYED = text("state IN ('open', 'sending')"), text("state = 'sent'")
 
 Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be INTEGER
 
@@ -163,3 +164,53 @@ upstream = Table(
     Column("sampled_sent", BigInteger),
     Column("sampled_free", BigInteger),
 )
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("planned_at", BigInteger, nullable=False),
+    Column("planned_by", Text, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("wanted", Text, nullable=False),  # JSON: what was asked for
+    Column("effect", Text, nullable=False),  # JSON: what the plan showed
+    Column("rules_digest", Text, nullable=False),  # today's rules when it was planned
+    Column("items", BigInteger, nullable=False),
+    Column("digest", LargeBinary),  # SHA-256 of all items; NULL while they are being written
+    Column("state", Text, nullable=False),
+    Column("runner", Text),  # who runs it, or did last
+    Column("lease_until", BigInteger),  # nobody else runs it before
+)
+
+replay_item = Table(
+    "replay_item",
+    metadata,
+    Column("replay_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("does", Text, nullable=False),
+    Column("targets", Text, nullable=False),  # JSON: kind, participant, whether it is a repeat
+    Column("state", Text, nullable=False),
+    Column("fate", Text),
+    Column("at", BigInteger),
+)
+# At most one outstanding replay of an exchange, whoever plans what.
+Index(
+    "replay_item_outstanding",
+    replay_item.c.seq,
+    unique=True,
+    sqlite_where=OUTSTANDING,
+    postgresql_where=OUTSTANDING,
+)
+Index("replay_item_sent", replay_item.c.seq, sqlite_where=REPLAYED, postgresql_where=REPLAYED)
+
+replay_log = Table(
+    "replay_log",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("replay_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+Index("replay_log_replay", replay_log.c.replay_id)

@@ -124,7 +124,42 @@ CREATE TABLE checkpoint (
     made_at BIGINT NOT NULL,
     witnesses SMALLINT NOT NULL,
     note TEXT NOT NULL
-)
+);
+CREATE TABLE replay (
+    id TEXT NOT NULL PRIMARY KEY,
+    planned_at BIGINT NOT NULL,
+    planned_by TEXT NOT NULL,
+    how TEXT NOT NULL,
+    wanted TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    rules_digest TEXT NOT NULL,
+    items BIGINT NOT NULL,
+    digest {bytes},
+    state TEXT NOT NULL,
+    runner TEXT,
+    lease_until BIGINT
+);
+CREATE TABLE replay_item (
+    replay_id TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    does TEXT NOT NULL,
+    targets TEXT NOT NULL,
+    state TEXT NOT NULL,
+    fate TEXT,
+    at BIGINT,
+    PRIMARY KEY (replay_id, seq)
+);
+CREATE UNIQUE INDEX replay_item_outstanding ON replay_item (seq) WHERE state IN ('open', 'sending');
+CREATE INDEX replay_item_sent ON replay_item (seq) WHERE state = 'sent';
+CREATE TABLE replay_log (
+    id {serial} NOT NULL PRIMARY KEY,
+    replay_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    event TEXT NOT NULL,
+    who TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX replay_log_replay ON replay_log (replay_id)
 """
 _SQLITE = {"number": "INTEGER", "serial": "INTEGER", "bytes": "BLOB", "without_rowid": "WITHOUT ROWID"}
 _POSTGRESQL = {"number": "BIGINT", "serial": "BIGSERIAL", "bytes": "BYTEA", "without_rowid": ""}

@@ -1,0 +1,206 @@
+"""One run of a replay in the store: the lease, and the items claimed and marked. Implements replay.Stock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, exists, func, insert, select, update
+
+from swexchange.core.model import Delivery, Event, Happening, Kind
+from swexchange.core.replay import BEHIND, Does, Done, Parcel
+from swexchange.errors import Busy, ConfigFault, Unstorable
+from swexchange.store import rows
+from swexchange.store.engine import faults, transaction
+from swexchange.store.ledger import note
+from swexchange.store.replays import Replays, digest_of, is_leased, log, row_of, set_items
+from swexchange.store.tables import OUTSTANDING, REPLAYED, copy, exchange, replay, replay_item
+
+LEASE = 45_000_000  # microseconds a run may be silent: longer than it waits for the broker
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Who runs a replay, and why."""
+
+    name: str  # user, machine and process: no two runs have the same
+    who: str
+    reason: str
+
+
+class Running(Replays):
+    """The items of a replay, for its one run; close it."""
+
+    def __init__(self, url: str, replay_id: str, runner: Runner, max_bytes: int) -> None:
+        super().__init__(url)
+        self._id, self._runner, self._max_bytes = replay_id, runner, max_bytes
+
+    def take(self, rules_digest: str, now: datetime) -> None:
+        """Take the lease and make every item outstanding that is not sent.
+
+        Raises Busy while somebody else runs it or one of its exchanges is in another replay, and
+        ConfigFault when it cannot be run any more.
+        """
+        at = rows.microseconds(now)
+        with self._reading() as connection:  # items of a sealed plan never change: this needs no lock
+            found = digest_of(connection, self._id)
+        try:
+            with self._writing() as connection:
+                self._take(connection, rules_digest, found, at)
+        except Unstorable:  # two began in the same moment: the unique index has let one of them pass
+            raise Busy("another replay that shares an exchange has just begun", do="Try again later") from None
+
+    def _take(self, connection: Connection, rules_digest: str, found: tuple[int, bytes], at: int) -> None:
+        row = row_of(connection, self._id, lock=True)
+        if is_leased(row, at):
+            until = rows.moment(row["lease_until"]).isoformat(timespec="seconds")
+            do = f"If that process is dead, try again after {until}"
+            raise Busy(f"replay {self._id} is being run by {row['runner']}", do=do)
+        if why := self._why_over(connection, row, rules_digest, found):
+            raise ConfigFault(f"replay {self._id} {why}", do="Make a new plan")
+        if other := connection.execute(_overlap(self._id, OUTSTANDING)).first():
+            raise Busy(
+                f"{other[1]} exchanges of it are outstanding in replay {other[0]}", do="Finish or abort that one"
+            )
+        set_items(connection, self._id, ("planned", "failed"), "open")
+        held = {"state": "running", "runner": self._runner.name, "lease_until": at + LEASE}
+        connection.execute(update(replay).where(replay.c.id == self._id).values(held))
+        log(connection, self._id, at, "started", self._runner.who, self._runner.reason)
+
+    def _why_over(self, connection: Connection, row: rows.Row, rules_digest: str, found: tuple[int, bytes]) -> str:
+        if row["state"] in ("planning", "done", "aborted"):
+            return f"is {row['state']}"
+        if rules_digest and rules_digest != row["rules_digest"]:
+            return "was planned under other rules than those in force"
+        if found != (row["items"], row["digest"]):
+            return "is not what was planned: its items have changed"
+        later = and_(REPLAYED, replay_item.c.at > row["planned_at"])
+        if other := connection.execute(_overlap(self._id, later)).first():
+            return f"holds {other[1]} exchanges that replay {other[0]} has sent since it was planned"
+        return ""
+
+    def claim(self, after: int, limit: int, now: datetime) -> Sequence[Parcel]:
+        """The next items; see replay.Stock. Fewer than asked for where they are large."""
+        with self._writing() as connection:
+            self._renew(connection, now, only_running=True)
+            seqs = self._fitting(connection, after, limit)
+            if not seqs:
+                return ()
+            these = and_(_of(self._id), replay_item.c.seq.in_(seqs), _is_open)
+            connection.execute(update(replay_item).where(these).values(state="sending"))
+            query = select(exchange, replay_item.c.does, replay_item.c.targets)
+            query = query.join_from(replay_item, exchange, exchange.c.seq == replay_item.c.seq)
+            found = connection.execute(query.where(these).order_by(replay_item.c.seq)).mappings().all()
+            receipts = _receipts(connection, seqs)
+            return [_parcel(row, receipts.get(row["seq"])) for row in found]
+
+    def _fitting(self, connection: Connection, after: int, limit: int) -> list[int]:
+        query = select(replay_item.c.seq, func.length(exchange.c.body))
+        query = query.join_from(replay_item, exchange, exchange.c.seq == replay_item.c.seq)
+        query = query.where(_of(self._id), _is_open, replay_item.c.seq > after)
+        seqs: list[int] = []
+        size = 0
+        for seq, length in connection.execute(query.order_by(replay_item.c.seq).limit(limit)):
+            size += length
+            if seqs and size > self._max_bytes:
+                break
+            seqs.append(seq)
+        return seqs
+
+    def mark(self, done: Sequence[Done], now: datetime) -> None:
+        """Note what became of items; see replay.Stock. Not synced: a crash that undoes it has them sent again."""
+        at = rows.microseconds(now)
+        with faults(self._where), transaction(self._engine, synced=False) as connection:
+            self._renew(connection, now, only_running=False)
+            of_this = and_(_of(self._id), replay_item.c.state == "sending")
+            sent = [one for one in done if not one.fate]
+            these = and_(of_this, replay_item.c.seq.in_([one.parcel.seq for one in sent]))
+            connection.execute(update(replay_item).where(these).values(state="sent", fate=None, at=at))
+            for one in done:
+                if one.fate:
+                    this = and_(of_this, replay_item.c.seq == one.parcel.seq)
+                    connection.execute(update(replay_item).where(this).values(state="failed", fate=one.fate, at=at))
+            _add_new_copies(connection, sent, at)
+            note(connection, (h for one in done for h in self._happenings(one)), at)
+
+    def _happenings(self, one: Done) -> Iterator[Happening]:
+        if one.fate == BEHIND:  # it was not touched
+            return
+        said = f"{self._id} {one.fate}".strip()
+        for sent in one.parcel.copies:
+            yield Happening(one.parcel.exchange_id, Event.REPLAYED, f"{said} {sent.kind} {sent.to}")
+        if one.parcel.delivery:
+            yield Happening(one.parcel.exchange_id, Event.REPLAYED, f"{said} {one.accepted_as}".strip())
+        if one.accepted_as:
+            yield Happening(one.accepted_as, Event.REPLAYED, f"{self._id} was {one.parcel.exchange_id}")
+
+    def _renew(self, connection: Connection, now: datetime, *, only_running: bool) -> None:
+        """The lease for another while; what was published by an aborted run is still marked."""
+        mine = [replay.c.id == self._id, replay.c.runner == self._runner.name]
+        mine += [replay.c.state == "running"] if only_running else []
+        until = rows.microseconds(now) + LEASE
+        if connection.execute(update(replay).where(*mine).values(lease_until=until)).rowcount != 1:
+            raise Busy(f"replay {self._id} was aborted or is run by somebody else")
+
+    def end(self, why: str, now: datetime, *, complete: bool) -> None:
+        """Give the lease back. A complete replay is done unless items failed; a new run tries these again."""
+        at = rows.microseconds(now)
+        with self._writing() as connection:
+            row = row_of(connection, self._id, lock=True)
+            if row["runner"] != self._runner.name:
+                return
+            failed = exists(select(replay_item.c.seq).where(_of(self._id), replay_item.c.state == "failed"))
+            over = complete and not connection.execute(select(failed)).scalar_one()
+            state = row["state"] if row["state"] == "aborted" else "done" if over else "stopped"
+            if state == "aborted":  # what it had in hand and could not mark
+                set_items(connection, self._id, ("sending",), "unknown")
+            connection.execute(update(replay).where(replay.c.id == self._id).values(state=state, lease_until=None))
+            log(connection, self._id, at, state, self._runner.who, why)
+
+
+_is_open = replay_item.c.state.in_(("open", "sending"))
+
+
+def _of(replay_id: str) -> ColumnElement[bool]:
+    return replay_item.c.replay_id == replay_id
+
+
+def _overlap(replay_id: str, condition: ColumnElement[Any] | TextClause) -> Select[Any]:
+    """Other replays, each with the number of its items that meet a condition and that this one has yet to send."""
+    mine = select(replay_item.c.seq).where(_of(replay_id), replay_item.c.state.in_(("planned", "failed")))
+    others = condition, replay_item.c.replay_id != replay_id, replay_item.c.seq.in_(mine)
+    return select(replay_item.c.replay_id, func.count()).where(*others).group_by(replay_item.c.replay_id)
+
+
+def _receipts(connection: Connection, seqs: Sequence[int]) -> dict[int, bytes]:
+    query = select(copy.c.seq, copy.c.body).where(copy.c.seq.in_(seqs), copy.c.kind == str(Kind.RECEIPT))
+    return {seq: bytes(body) for seq, body in connection.execute(query)}
+
+
+def _parcel(row: rows.Row, receipt: bytes | None) -> Parcel:
+    recorded = rows.decision_of(row, "")
+    number, keys = recorded.exchange_id, recorded.keys
+    if row["does"] == Does.ACCEPT:
+        delivery = Delivery(0, recorded.submitter, recorded.body)
+        return Parcel(row["seq"], number, keys, (), delivery, recorded.received_at)
+    targets = json.loads(row["targets"])
+    copies = (rows.copy_of({**row, "kind": kind, "recipient": to, "receipt": receipt}) for kind, to, _ in targets)
+    return Parcel(row["seq"], number, keys, tuple(copies))
+
+
+def _add_new_copies(connection: Connection, sent: Sequence[Done], at: int) -> None:
+    """Copies to participants who had none: from now on they stand in the audit log as all others do."""
+    wanted = {(one.parcel.seq, c.to) for one in sent for c in one.parcel.copies if c.kind is Kind.MESSAGE}
+    query = select(copy.c.seq, copy.c.n, copy.c.kind, copy.c.recipient)
+    last: dict[int, int] = {}
+    for seq, n, kind, recipient in connection.execute(query.where(copy.c.seq.in_({seq for seq, _ in wanted}))):
+        last[seq] = max(n, last.get(seq, 0))
+        if kind == Kind.MESSAGE:
+            wanted.discard((seq, recipient))
+    for seq, recipient in sorted(wanted):
+        last[seq] = last.get(seq, -1) + 1
+        row = {"seq": seq, "n": last[seq], "kind": str(Kind.MESSAGE), "recipient": recipient}
+        connection.execute(insert(copy), {**row, "state": "sent", "sent_at": at})

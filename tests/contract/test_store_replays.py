@@ -1,0 +1,288 @@
+"""What the store promises of replays: frozen plans, one run at a time, no exchange in two, all of it on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+
+import pytest
+
+from swexchange.core.identity import claim
+from swexchange.core.model import BusinessKey, Kind
+from swexchange.core.replay import BEHIND, Does, Done, Item, Parcel, Target
+from swexchange.errors import Busy, ConfigFault
+from swexchange.store import FullLedger, Replays, Runner, Running, open_archive, open_replays, open_running
+from swexchange.store.replays import Plan
+from tests.contract.conftest import Database
+from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, rejected
+
+ENTRY = BusinessKey("EntryId", "530420261040012345")
+TO_CUSTOMS = (Target(Kind.MESSAGE, CUSTOMS, True),)
+Runs = Callable[..., Running]
+
+
+@pytest.fixture
+def replays(database: Database) -> Iterator[Replays]:
+    """The replays of an empty database."""
+    with open_replays(database.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def runs(database: Database) -> Iterator[Runs]:
+    """Makes runs of a replay, each by a runner of its own."""
+    with ExitStack() as stack:
+
+        def run(replay_id: str, name: str = "one", max_bytes: int = 2**20) -> Running:
+            runner = Runner(name, f"{name}@host", "ticket 4711")
+            return stack.enter_context(open_running(database.url, replay_id, runner, max_bytes))
+
+        yield run
+
+
+@pytest.fixture
+def seqs(ledger: FullLedger, database: Database) -> list[int]:
+    """Five delivered messages; the third shares a key with the first."""
+    for n in range(5):
+        deliver(ledger, accepted(f"M{n}", keys=[ENTRY] if n in (0, 2) else [], at=after(seconds=n)))
+    return [seq for (seq,) in database.rows("SELECT seq FROM exchange ORDER BY seq")]
+
+
+def planned(replays: Replays, seqs: Sequence[int], targets: Sequence[Target] = TO_CUSTOMS, minute: int = 1) -> str:
+    """A sealed plan of these exchanges."""
+    number = replays.begin(Plan("resend", {"sender": ALICE}, RULES, "ann@host"), after(minutes=minute))
+    replays.freeze(number, [Item(seq, Does.SEND, tuple(targets)) for seq in seqs])
+    return replays.seal(number, {"found": len(seqs)}, "ann@host", after(minutes=minute)).id
+
+
+def taken(runs: Runs, number: str, name: str = "one", minute: int = 2) -> Running:
+    """A run that has the lease."""
+    running = runs(number, name)
+    running.take("", after(minutes=minute))
+    return running
+
+
+def all_done(running: Running, parcels: Sequence[Parcel], minute: int = 2) -> None:
+    running.mark([Done(parcel) for parcel in parcels], after(minutes=minute))
+
+
+def test_a_plan_says_what_it_is(replays: Replays, seqs: list[int]) -> None:
+    """Who, when, what, how many; the digest of equal items is equal, of others different."""
+    found = replays.get(planned(replays, seqs))
+    assert (found.state, found.items, found.counts) == ("planned", 5, {"planned": 5})
+    assert (found.how, found.wanted, found.effect) == ("resend", {"sender": ALICE}, {"found": 5})
+    assert [(event, who) for _, event, who, _ in found.log] == [("planned", "ann@host")]
+    assert replays.get(planned(replays, seqs, minute=2)).digest == found.digest
+    assert replays.get(planned(replays, seqs[:4], minute=3)).digest != found.digest
+    assert [r.id for r in replays.list(2)] == sorted((r.id for r in replays.list(10)), reverse=True)[:2]
+
+
+def test_a_run_sends_stored_bytes_in_order_and_leaves_a_trail(
+    replays: Replays, runs: Runs, seqs: list[int], database: Database
+) -> None:
+    """Parcels come in the order of recording with the ids of the first time; the exchange's trail names the replay."""
+    number = planned(replays, seqs)
+    running = taken(runs, number)
+    first, rest = running.claim(-1, 2, after(minutes=2)), running.claim(seqs[1], 100, after(minutes=2))
+    originals = [accepted(f"M{n}", at=after(seconds=n)) for n in range(5)]
+    assert [p.seq for p in (*first, *rest)] == seqs
+    assert [p.copies for p in (*first, *rest)] == [(d.copies[0],) for d in originals]
+    assert (first[0].keys, first[1].keys) == ((ENTRY,), ())
+    all_done(running, [*first, *rest])
+    assert running.claim(-1, 100, after(minutes=2)) == ()
+    running.end("complete", after(minutes=3), complete=True)
+    found = replays.get(number)
+    assert (found.state, found.counts, found.lease_until) == ("done", {"sent": 5}, None)
+    assert [(event, who, why) for _, event, who, why in found.log[1:]] == [
+        ("started", "one@host", "ticket 4711"),
+        ("done", "one@host", "complete"),
+    ]
+    with open_archive(database.url) as archive:
+        trail = archive.show(originals[0].exchange_id)
+    assert trail is not None
+    assert [(what, said) for _, what, said in trail.events] == [("replayed", f"{number} message {CUSTOMS}")]
+    with pytest.raises(ConfigFault, match="is done"):
+        taken(runs, number, "two", minute=4)
+
+
+def test_receipts_and_new_destinations(replays: Replays, runs: Runs, seqs: list[int], database: Database) -> None:
+    """A receipt is sent byte for byte; a copy to somebody new is recorded once it arrived, and once only."""
+    targets = (Target(Kind.RECEIPT, ALICE, True), Target(Kind.MESSAGE, PORT))
+    running = taken(runs, planned(replays, seqs[:1], targets))
+    (parcel,) = running.claim(-1, 10, after(minutes=2))
+    original = accepted("M0", keys=[ENTRY])
+    assert parcel.copies[0] == original.copies[1]
+    assert (parcel.copies[1].to, parcel.copies[1].body) == (PORT, original.body)
+    all_done(running, [parcel])
+    running.end("complete", after(minutes=2), complete=True)
+    again = taken(runs, planned(replays, seqs[:1], targets, minute=5), minute=6)
+    all_done(again, again.claim(-1, 10, after(minutes=6)), minute=6)
+    with open_archive(database.url) as archive:
+        trail = archive.show(original.exchange_id)
+    assert trail is not None
+    assert [(c.kind, c.to, c.state) for c in trail.copies] == [
+        ("message", CUSTOMS, "sent"),
+        ("receipt", ALICE, "sent"),
+        ("message", PORT, "sent"),
+    ]
+    assert trail.copies[2].id == parcel.copies[1].id
+
+
+def test_a_refused_message_comes_as_it_came(replays: Replays, runs: Runs, ledger: FullLedger) -> None:
+    """An item to be accepted holds the message, who submitted it and when."""
+    refused = rejected()
+    deliver(ledger, refused)
+    number = replays.begin(Plan("decide", {}, RULES, "ann@host"), after(minutes=1))
+    replays.freeze(number, [Item(65536, Does.ACCEPT, (Target(Kind.MESSAGE, CUSTOMS),))])
+    replays.seal(number, {}, "ann@host", after(minutes=1))
+    running = runs(number)
+    with pytest.raises(ConfigFault, match="other rules"):
+        running.take("0" * 64, after(minutes=2))
+    running.take(RULES, after(minutes=2))
+    (parcel,) = running.claim(-1, 10, after(minutes=2))
+    assert parcel.delivery is not None
+    assert (parcel.delivery.submitter, parcel.delivery.body) == (ALICE, refused.body)
+    assert (parcel.received_at, parcel.copies) == (NOW, ())
+
+
+def test_nobody_else_runs_it_while_the_lease_lasts(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """A second run is refused; after a silence the lease ends, and who lost it can neither claim nor mark."""
+    number = planned(replays, seqs)
+    one = taken(runs, number)
+    parcels = one.claim(-1, 2, after(minutes=2))
+    with pytest.raises(Busy, match="being run by one"):
+        taken(runs, number, "two", minute=2)
+    two = taken(runs, number, "two", minute=4)
+    for late in (lambda: one.claim(-1, 2, after(minutes=4)), lambda: all_done(one, parcels, minute=4)):
+        with pytest.raises(Busy):
+            late()
+    assert [p.seq for p in two.claim(-1, 100, after(minutes=4))] == seqs
+    one.end("late", after(minutes=4), complete=True)
+    assert replays.get(number).state == "running"
+
+
+def test_what_a_dead_run_had_in_hand_is_sent_again(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """Claimed and not marked: the next run starts with it; what was marked stays sent."""
+    number = planned(replays, seqs)
+    one = taken(runs, number)
+    all_done(one, one.claim(-1, 2, after(minutes=2)))
+    one.claim(seqs[1], 1, after(minutes=2))
+    two = taken(runs, number, "two", minute=4)
+    assert [p.seq for p in two.claim(-1, 100, after(minutes=4))] == seqs[2:]
+
+
+def test_what_failed_is_tried_again_by_the_next_run(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """A complete run with failures is not done; what stood behind a failure was not touched."""
+    number = planned(replays, seqs)
+    one = taken(runs, number)
+    parcels = one.claim(-1, 100, after(minutes=2))
+    fates = {0: "returned", 2: BEHIND}
+    one.mark([Done(p, fates.get(n, "")) for n, p in enumerate(parcels)], after(minutes=2))
+    one.end("complete", after(minutes=2), complete=True)
+    found = replays.get(number)
+    assert (found.state, found.counts) == ("stopped", {"sent": 3, "failed": 2})
+    assert found.fates == {"returned": 1, BEHIND: 1}
+    two = taken(runs, number, "two", minute=3)
+    again = two.claim(-1, 100, after(minutes=3))
+    assert [p.seq for p in again] == [seqs[0], seqs[2]]
+    all_done(two, again, minute=3)
+    two.end("complete", after(minutes=3), complete=True)
+    assert replays.get(number).state == "done"
+
+
+def test_an_exchange_is_outstanding_in_one_replay_only(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """Plans may share exchanges; once one of them has begun, the other has to wait, then to be planned anew."""
+    first, second = planned(replays, seqs[:3]), planned(replays, seqs[2:], minute=2)
+    running = taken(runs, first)
+    with pytest.raises(Busy, match=f"1 exchanges of it are outstanding in replay {first}"):
+        taken(runs, second, "two")
+    all_done(running, running.claim(-1, 100, after(minutes=3)), minute=3)
+    running.end("complete", after(minutes=3), complete=True)
+    with pytest.raises(ConfigFault, match=f"1 exchanges that replay {first} has sent since"):
+        taken(runs, second, "two", minute=4)
+    taken(runs, planned(replays, seqs[2:], minute=5), "three", minute=6)
+
+
+def test_a_plan_that_was_tampered_with_is_not_run(
+    replays: Replays, runs: Runs, seqs: list[int], database: Database
+) -> None:
+    """What is sent is what was shown, or nothing."""
+    number = planned(replays, seqs)
+    with closing(database.connect()) as link:
+        link.execute(
+            f"UPDATE replay_item SET targets = '{json.dumps([['message', PORT, False]])}' WHERE seq = {seqs[0]}"
+        )
+        link.commit()
+    with pytest.raises(ConfigFault, match="not what was planned"):
+        taken(runs, number)
+
+
+def test_a_plan_that_was_not_finished_is_not_run(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """A planner that died leaves nothing that can be sent."""
+    number = replays.begin(Plan("resend", {}, RULES, "ann@host"), NOW)
+    replays.freeze(number, [Item(seqs[0], Does.SEND, TO_CUSTOMS)])
+    with pytest.raises(ConfigFault, match="is planning"):
+        taken(runs, number)
+    assert replays.abort(number, "ann@host", "died", NOW).counts == {"left": 1}
+
+
+def test_an_aborted_replay_ends_after_what_is_in_hand(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """The run at work may still say what it sent, then no more; the rest is never sent, by nobody."""
+    number = planned(replays, seqs)
+    running = taken(runs, number)
+    parcels = running.claim(-1, 2, after(minutes=2))
+    replays.abort(number, "bob@host", "wrong agency", after(minutes=2))
+    all_done(running, parcels[:1])
+    with pytest.raises(Busy, match="aborted"):
+        running.claim(seqs[1], 2, after(minutes=2))
+    running.end("aborted", after(minutes=2), complete=False)
+    found = replays.get(number)
+    assert (found.state, found.counts) == ("aborted", {"sent": 1, "unknown": 1, "left": 3})
+    assert (found.log[2][1:], found.log[3][1]) == (("aborted", "bob@host", "wrong agency"), "aborted")
+    with pytest.raises(ConfigFault, match="is aborted"):
+        taken(runs, number, "two", minute=4)
+    taken(runs, planned(replays, seqs[1:], minute=5), "three", minute=6)
+
+
+def test_aborting_after_a_crash_frees_the_exchanges(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """With nobody left to say, what was in hand is unknown; a replay that is done cannot be given up."""
+    number = planned(replays, seqs)
+    taken(runs, number).claim(-1, 2, after(minutes=2))
+    assert replays.abort(number, "bob@host", "crashed", after(minutes=9)).counts == {"unknown": 2, "left": 3}
+    again = planned(replays, seqs, minute=10)
+    running = taken(runs, again, "two", minute=11)
+    all_done(running, running.claim(-1, 100, after(minutes=11)), minute=11)
+    running.end("complete", after(minutes=11), complete=True)
+    with pytest.raises(ConfigFault, match="is done"):
+        replays.abort(again, "bob@host", "too late", after(minutes=12))
+
+
+def test_large_messages_are_claimed_a_few_at_a_time(replays: Replays, runs: Runs, seqs: list[int]) -> None:
+    """What is claimed at once is bounded in bytes too; one always passes."""
+    number = planned(replays, seqs)
+    running = runs(number, "one", 1)
+    running.take("", after(minutes=2))
+    assert [p.seq for p in running.claim(-1, 100, after(minutes=2))] == seqs[:1]
+
+
+def test_unknown_ids_are_told(replays: Replays) -> None:
+    """No traceback, and where to look."""
+    with pytest.raises(ConfigFault, match="no replay nothing"):
+        replays.get("nothing")
+
+
+def test_items_can_be_taken_out_while_a_plan_is_made(replays: Replays, seqs: list[int]) -> None:
+    """What a later message replaces is not part of it."""
+    number = replays.begin(Plan("decide", {}, RULES, "ann@host"), after(minutes=1))
+    replays.freeze(number, [Item(seq, Does.SEND, TO_CUSTOMS) for seq in seqs])
+    replays.freeze(number, [], dropped=seqs[1:3])
+    assert replays.seal(number, {}, "ann@host", after(minutes=1)).counts == {"planned": 3}
+
+
+@pytest.mark.usefixtures("seqs")
+def test_identities_that_are_taken(replays: Replays) -> None:
+    """Those of recorded exchanges, and no other."""
+    own = claim(ALICE, "M1")
+    assert replays.held([own, claim(ALICE, "M9"), claim(BOB, "M1")]) == {own}
+    assert replays.held([]) == set()
