@@ -32,6 +32,7 @@ class Settings:
     audit_head: str = "audit.head"  # file that remembers the last checkpoint, on another disk than the database
     witnesses: str = ""  # verifier keys of the log's witnesses, with blanks between them
     seal_seconds: float = 60.0  # between two checkpoints, at least
+    filters: str = "filters.yaml"  # named filters for commands that search
     batch: int = 500  # messages taken at once, at most
     batch_bytes: int = 16 * 1024 * 1024  # bytes taken at once, at most (one message always passes)
     backlog_stop: int = 1_000_000  # copies owed at which the intake stops; the broker then holds senders back

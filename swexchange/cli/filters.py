@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from functools import reduce, wraps
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from swexchange import yamlfile
 from swexchange.cli.output import moment_option
 from swexchange.core.model import BusinessKey
+from swexchange.errors import ConfigFault
 from swexchange.store import Filter
+from swexchange.yamlfile import YamlFile
 
 _OUTCOMES = click.Choice(["", "accepted", "rejected", "waiting"])
 _OPTIONS = (
+    click.option("--filter", "named", metavar="NAME", help="A filter of filters.yaml."),
     click.option("--exchange", "exchanges", multiple=True, metavar="ID", help="This exchange (may be repeated)."),
     click.option("--message-id", default="", help="The sender's id of the message (CopMsgId)."),
     click.option("--key", metavar="[NAME=]VALUE", help="A business key: EntryId=..., BillNo=..., any BizKey."),
@@ -33,11 +39,37 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose exchanges; the command gets them as one argument, `wanted`, a Filter."""
 
     @wraps(command)
-    def with_filter(*args: Any, **options: Any) -> Any:
+    def with_filter(*args: Any, named: str | None, **options: Any) -> Any:
         given = {name: options.pop(name) for name in _NAMES}
+        if named is not None:
+            given |= _from_file(click.get_current_context(), named)
         return command(*args, wanted=Filter(**{**given, "key": _key(given["key"])}), **options)
 
     return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_filter)
+
+
+def _from_file(context: click.Context, named: str) -> dict[str, Any]:
+    """The options of a named filter that are not given by hand. Raises ConfigFault, or click's BadParameter."""
+    file = yamlfile.read(Path(context.obj.filters))
+    if not isinstance(file.data, dict) or not isinstance(file.data.get(named), dict):
+        raise ConfigFault(f"there is no filter {named}", where=str(file.path), do="Write it there: name, then options")
+    known = {option.opts[0][2:]: option for option in context.command.params if option.name in _NAMES}
+    return {
+        str(known[key].name): known[key].type_cast_value(context, value)
+        for key, value in _checked(file, named, known)
+        if context.get_parameter_source(str(known[key].name)) is ParameterSource.DEFAULT
+    }
+
+
+def _checked(file: YamlFile, name: str, known: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """The options of a filter, each of a known name and as text; `exchange` may have several."""
+    for key, value in file.data[name].items():
+        texts = value if isinstance(value, list) and key == "exchange" else [value]
+        if key not in known:
+            raise file.fault(f"filters have no {key}", (name, key), f"Use one of {', '.join(sorted(known))}")
+        if not all(isinstance(text, str) for text in texts):
+            raise file.fault(f"{key} must be text", (name, key), "Only exchange may be a list")
+        yield key, texts if key == "exchange" else value
 
 
 def _key(text: str | None) -> BusinessKey | None:

@@ -31,9 +31,12 @@ Gather = Callable[[Iterable[Judged]], T]
 def judge_all(settings: Settings, wanted: Filter, gather: Gather[T]) -> Iterator[T]:
     """Decide again, under the rules of these settings, what a filter finds: one T a stretch, oldest first.
 
-    `gather` is called in another process: it must be found there by its name.
+    `gather` is called in another process, unless there is little to do: it must be found there by its name.
     """
     with open_history(settings.database_url) as history:
+        if history.count(wanted) <= STRETCH:
+            yield from (_judge_stretch(settings, wanted, all_, gather) for all_ in history.stretches(wanted, STRETCH))
+            return
         cores = len(os.sched_getaffinity(0))
         context = get_context("spawn")
         with ProcessPoolExecutor(cores, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
@@ -54,6 +57,11 @@ def _judge_stretch(settings: Settings, wanted: Filter, stretch: Stretch, gather:
     history, rules = _desk(settings)
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: gather(judge(history.read(wanted, stretch), rules))).result()
+
+
+def rules_of(settings: Settings) -> Rulebook:
+    """The rules that this process decides by. Raises RulesInvalid."""
+    return _desk(settings)[1]
 
 
 @cache

@@ -10,10 +10,9 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.filters import filter_options
-from swexchange.cli.judging import judge_all
+from swexchange.cli.judging import judge_all, rules_of
 from swexchange.cli.output import emit, progress, table
 from swexchange.cli.routes import routes
-from swexchange.cli.wiring import checked_rules
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.compare import Judged
 from swexchange.observe import utc_now
@@ -41,8 +40,7 @@ def diff(settings: Settings, candidate: str, wanted: Filter, limit: int, as_json
       swexchange routes diff --candidate routes.yaml.new --since 30d --type DecMessage --json
     """
     trial = dataclasses.replace(settings, routes=candidate)
-    with checked_rules(trial) as rules:
-        digest = rules.digest
+    digest = rules_of(trial).digest
     wanted = dataclasses.replace(wanted, until=wanted.until or utc_now())
     with open_history(settings.database_url) as history:
         total = history.count(wanted)

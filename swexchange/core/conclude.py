@@ -109,7 +109,8 @@ def taken_at(decision: Decision, rules: Rulebook, now: datetime) -> Decision:
     number = exchange_id(now, decision.submitter, decision.digest)
     dated = replace(decision, exchange_id=number, received_at=now, copies=())
     messages = (replace(copy, exchange_id=number) for copy in decision.copies if copy.kind is Kind.MESSAGE)
-    return replace(dated, copies=(*messages, *_receipt(dated, rules)))
+    receipts = _receipt(dated, rules) if decision.receipt else ()
+    return replace(dated, copies=(*messages, *receipts))
 
 
 def _message_copy(decision: Decision, to: str, correlation_id: str) -> Copy:

@@ -1,0 +1,185 @@
+"""`swexchange replay`: plans what would be sent again, shows it, follows it, gives it up. Sends nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import click
+
+from swexchange.cli.filters import filter_options
+from swexchange.cli.judging import judge_all, rules_of
+from swexchange.cli.output import emit, progress, table
+from swexchange.cli.root import cli
+from swexchange.core.canonical import local_time
+from swexchange.core.replay import How, Scope
+from swexchange.errors import Fault
+from swexchange.observe import utc_now
+from swexchange.replay_plan import Planning
+from swexchange.settings import Settings
+from swexchange.store import Filter, open_history, open_replays
+from swexchange.store.replays import Plan, Replay
+
+
+@cli.group()
+def replay() -> None:
+    """Send recorded exchanges again: plan, look, run; or give up."""
+
+
+def operator() -> str:
+    """Who is at the keyboard: user and machine; behind sudo, who called it."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+
+
+@replay.command()
+@filter_options
+@click.option(
+    "--decide", is_flag=True, help="Decide again under today's rules, instead of sending the stored copies as they are."
+)
+@click.option("--to", "to", multiple=True, metavar="PARTICIPANT", help="Only to this destination (may be repeated).")
+@click.option("--receipts", is_flag=True, help="The stored receipts too.")
+@click.option("--only-new", is_flag=True, help="No copy that its receiver has already.")
+@click.option(
+    "--limit", default=0, type=click.IntRange(0), help="At most so many exchanges, the oldest (default: all)."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def plan(settings: Settings, /, wanted: Filter, limit: int, as_json: bool, decide: bool, **narrowed: Any) -> None:
+    """Freeze which exchanges are sent again and to whom, and show what that would do. Sends nothing.
+
+    What matches later is not part of the plan. `replay run` sends it.
+
+    \b
+    Examples:
+      swexchange replay plan --receiver DXPEDCDEC0000001 --to DXPEDCDEC0000001 --since 12h
+      swexchange replay plan --outcome rejected --code 4204 --since 7d --decide
+      swexchange replay plan --exchange 01a20c885df094d71dcd95d0d78f11f5 --receipts
+    """
+    how = How.DECIDE if decide else How.RESEND
+    if decide and narrowed["receipts"]:
+        raise click.UsageError("--receipts is for stored ones; --decide makes its own")
+    scope = Scope(how, frozenset(narrowed["to"]), narrowed["receipts"], narrowed["only_new"])
+    digest = rules_of(settings).digest
+    wanted = dataclasses.replace(wanted, until=wanted.until or utc_now())
+    asked = _asked(wanted, scope, limit)
+    with open_history(settings.database_url) as history:
+        total = history.count(wanted)
+    planning = Planning(scope, limit)
+    with open_replays(settings.database_url) as replays, progress("planning", total) as advance:
+        number = replays.begin(Plan(how, asked, digest, operator()), utc_now())
+        try:
+            for part in judge_all(settings, wanted, list):
+                choice = planning.choose(part, replays.held)
+                replays.freeze(number, choice.items, choice.dropped)
+                advance(len(part))
+                if planning.is_full:
+                    break
+            planned = replays.seal(number, planning.effect(), operator(), utc_now())
+        except BaseException:  # half a plan is none
+            with suppress(Fault):
+                replays.abort(number, operator(), "planning broke off", utc_now())
+            raise
+    show(planned, as_json)
+
+
+def _asked(wanted: Filter, scope: Scope, limit: int) -> dict[str, Any]:
+    """What was asked for, as JSON values; what was not is left out."""
+    given = {**dataclasses.asdict(wanted), **dataclasses.asdict(scope), "to": sorted(scope.to), "limit": limit}
+    return {name: _plain(value) for name, value in given.items() if value and name != "how"}
+
+
+def _plain(value: Any) -> Any:
+    return local_time(value) if isinstance(value, datetime) else value
+
+
+@replay.command()
+@click.argument("plan_id", metavar="PLAN")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def status(settings: Settings, plan_id: str, as_json: bool) -> None:
+    """Show one replay: what was asked for, what it does, how far it is, who did what and why."""
+    with open_replays(settings.database_url) as replays:
+        found = replays.get(plan_id)
+    show(found, as_json)
+
+
+@replay.command(name="list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def list_(settings: Settings, limit: int, as_json: bool) -> None:
+    """List the replays, the latest first."""
+    with open_replays(settings.database_url) as replays:
+        found = replays.list(limit)
+    rows = [(r.id, local_time(r.planned_at), r.state, r.how, _counts(r), r.planned_by) for r in found]
+    head = ("replay", "planned", "state", "how", "items", "by")
+    emit([_told(r) for r in found], as_json, lambda: table([head, *rows]))
+
+
+@replay.command()
+@click.argument("plan_id", metavar="PLAN")
+@click.option("--reason", required=True, help="Why; it stands in the record.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def abort(settings: Settings, plan_id: str, reason: str, as_json: bool) -> None:
+    """Give a replay up for good: what it has not sent, it never will. A run at work ends within a second or so."""
+    with open_replays(settings.database_url) as replays:
+        found = replays.abort(plan_id, operator(), reason, utc_now())
+    show(found, as_json)
+
+
+def show(found: Replay, as_json: bool) -> None:
+    """Print one replay."""
+    emit(_told(found), as_json, lambda: _print(found))
+
+
+def _told(found: Replay) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(found),
+        "planned_at": local_time(found.planned_at),
+        "lease_until": local_time(found.lease_until) if found.lease_until else "",
+        "log": [(local_time(at), *rest) for at, *rest in found.log],
+    }
+
+
+def _counts(found: Replay) -> str:
+    return ", ".join(f"{count:,} {state}" for state, count in sorted(found.counts.items())) or "none"
+
+
+def _print(found: Replay) -> None:
+    effect = found.effect
+    silent = found.state == "running" and found.lease_until is not None and found.lease_until < utc_now()
+    table(
+        [
+            ("replay", found.id),
+            ("state", found.state + (" (no sign of life: its process is dead)" if silent else "")),
+            ("how", found.how),
+            ("asked for", ", ".join(f"{name} {value}" for name, value in found.wanted.items()) or "everything"),
+            ("found", f"{effect.get('found', 0):,} exchanges"),
+            ("items", _counts(found)),
+            ("digest", found.digest),
+            ("rules", found.rules_digest),
+        ]
+    )
+    for send in effect.get("sends", ()):
+        said = "which it has already" if send["repeats"] else "new to it"
+        click.echo(f"  {send['copies']:,} {send['kind']} to {send['to']}, {said}")
+    if effect.get("accepted_anew"):
+        click.echo(f"  {effect['accepted_anew']:,} refused messages are accepted as new exchanges")
+    for left in effect.get("left_out", ()):
+        click.echo(f"  left out: {left['exchanges']:,}, {left['why']}")
+    for group in effect.get("today_differs", ()):
+        click.echo(
+            f"  today's rules: {group['exchanges']:,} {group['type']} {group['change']}: "
+            f"{group['then']} -> {group['today']}"
+        )
+    for fate, count in found.fates.items():
+        click.echo(f"  failed: {count:,} {fate}")
+    table([(local_time(at), event, who, detail) for at, event, who, detail in found.log], indent="  ")
+    if found.state in ("planned", "stopped"):
+        click.echo(f"swexchange replay run {found.id} --reason '...' sends it", err=True)
