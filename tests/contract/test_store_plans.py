@@ -16,15 +16,29 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from swexchange.core.identity import lookups
+from swexchange.core.identity import claim, lookups
 from swexchange.core.lanes import Weights
-from swexchange.core.model import BusinessKey, Fate
-from swexchange.store import Filter, FullLedger, migrate, open_archive, open_backlog, open_ledger
-from tests.contract.exchanges import ALICE, CUSTOMS, NOW, RULES, accepted, after, deliver, record
+from swexchange.core.model import BusinessKey, Fate, Kind
+from swexchange.core.replay import Does, Done, Item, Target
+from swexchange.store import (
+    Filter,
+    FullLedger,
+    Runner,
+    migrate,
+    open_archive,
+    open_backlog,
+    open_history,
+    open_ledger,
+    open_replays,
+    open_running,
+)
+from swexchange.store.replays import Plan
+from tests.contract.exchanges import ALICE, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, record
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 # Reading one of these from end to end is reading what is open, and no more.
 OF_OPEN_THINGS = (
+    "replay_item_outstanding",
     "batch_unsettled",
     "copy_due",
     "exchange_waiting",
@@ -66,7 +80,8 @@ def _whole_tables(url: str, statements: list[tuple[str, Any]]) -> list[str]:
             for row in link.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         ]
     assert plans
-    tables = tuple(f"SCAN {name}" for name in ("exchange", "copy", "business_key", "batch", "event"))
+    names = ("exchange", "copy", "business_key", "batch", "event", "replay_item", "replay_log")
+    tables = tuple(f"SCAN {name}" for name in names)
     return [step for step in plans if step.startswith(tables) and not step.endswith(OF_OPEN_THINGS)]
 
 
@@ -148,4 +163,35 @@ def test_show_reads_one_exchange(url: str, statements: list[tuple[str, Any]]) ->
     with open_archive(url) as archive:
         statements.clear()
         assert archive.show(accepted().exchange_id) is not None
+    assert _whole_tables(url, statements) == []
+
+
+def test_a_replay_reads_its_own_rows(url: str, statements: list[tuple[str, Any]]) -> None:
+    """Planning, taking, claiming, marking and looking find all through an index, however many replays there are."""
+    with open_ledger(url) as ledger:
+        deliver(ledger, accepted(keys=[ENTRY]))
+    item = Item(65536, Does.SEND, (Target(Kind.MESSAGE, CUSTOMS, True), Target(Kind.MESSAGE, PORT)))
+    with open_replays(url) as replays:
+        statements.clear()
+        number = replays.begin(Plan("resend", {}, RULES, "ann@host"), NOW)
+        replays.freeze(number, [item], dropped=[1])
+        assert replays.held([claim(ALICE, "M1")])
+        replays.seal(number, {}, "ann@host", NOW)
+        with open_running(url, number, Runner("one", "ann@host", "why"), 1) as running:
+            running.take("", NOW)
+            running.mark([Done(parcel) for parcel in running.claim(-1, 10, NOW)], NOW)
+            running.end("complete", NOW, complete=True)
+        assert replays.get(number).state == "done"
+    assert _whole_tables(url, statements) == []
+
+
+def test_the_past_is_read_from_where_it_was_asked_for(url: str, statements: list[tuple[str, Any]]) -> None:
+    """A week of many years costs a week."""
+    with open_ledger(url) as ledger:
+        deliver(ledger, accepted())
+    with open_history(url) as history:
+        statements.clear()
+        for stretch in history.stretches(Filter(since=NOW), 1000):
+            assert list(history.read(Filter(since=NOW), stretch))
+        assert history.count(Filter(since=NOW)) == 1
     assert _whole_tables(url, statements) == []

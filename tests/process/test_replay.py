@@ -256,6 +256,3 @@ def test_deciding_again_reroutes_and_accepts_after_all(fresh: House) -> None:
     )
     assert replay(fresh, "run", after["id"], *WHY)["counts"] == {}
     assert fresh.inbox(CUSTOMS) == fresh.inbox(CENTRE) == []
-    stale = planned(fresh, "--decide")
-    _edit(fresh, ["DecMessage"], [CENTRE])
-    assert "under other rules" in replay(fresh, "run", stale, *WHY, code=2)["said"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,13 @@ import pytest
 import yaml
 
 from swexchange.broker.topology import receipts
+from swexchange.cli import judging
+from swexchange.cli.judging import judge_all
+from swexchange.settings import Settings
+from swexchange.store import Filter
+from swexchange.whatif import Tally, tally
 from tests import world
-from tests.process.house import CENTRE, CUSTOMS, INTEGRATOR, House, house
+from tests.process.house import CENTRE, CUSTOMS, INTEGRATOR, ROOT, House, house
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +103,24 @@ def test_people_get_columns(lived: House) -> None:
     assert done.stdout.startswith("5 exchanges decided again, 3 would change\n")
     assert "moved" in done.stdout
     assert done.stderr == "and 2 more; --limit lists them\n"
+
+
+def test_many_processes_find_what_one_finds(lived: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches in processes of their own add up to the same, in the same order; for lists of exchanges too."""
+    settings = Settings(
+        database_url=lived.database_url,
+        routes=_candidate(lived, _to_centre),
+        schemas=str(ROOT / "schemas"),
+        keys=str(lived.folder / "keys"),
+    )
+    count = partial(tally, keep=2)
+    (alone,) = judge_all(settings, Filter(), count)
+    monkeypatch.setattr(judging, "STRETCH", 2)
+    together = Tally(2)
+    for part in judge_all(settings, Filter(), count):
+        together.merge(part)
+    assert together == alone
+    parts = list(judge_all(settings, Filter(), list))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    ids = [one.exchange_id for part in parts for one in part]
+    assert ids == sorted(ids)
