@@ -1,22 +1,15 @@
-"""Logs, metrics and the service manager: the one place where what happened is told.
+"""Turns what happened into log events, metrics and words to the service manager; one place for all three.
 
 One log event a message, never a body or a key; texts that came from outside are cut and freed
-of control characters. Metric names: docs/reference/metrics.md.
+of control characters.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
-import prometheus_client as prometheus
 import sdnotify
 import structlog
 
@@ -27,134 +20,11 @@ from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import ConfigFault, Fault
 from swexchange.forwarder import Sent
+from swexchange.observe.logs import flush_logs
+from swexchange.observe.metrics import Metrics
 from swexchange.pipeline import Report
 from swexchange.plain import plain
 from swexchange.upstream import Fates
-
-
-def configure_logs(style: str, level: str) -> None:
-    """Logs to stderr: `console` for people, `json` (one object a line) for machines. Raises ConfigFault."""
-    lowest = logging.getLevelNamesMapping().get(level.upper())
-    if lowest is None or style not in ("console", "json"):
-        raise ConfigFault(
-            f"SWX_LOG={style} or SWX_LOG_LEVEL={level} is unknown",
-            where="environment",
-            do="Use console or json; debug, info, warning or error",
-        )
-    # JSON escapes what is not ASCII, so no character of a message can play tricks there.
-    safe: list[Any] = [_as_json]
-    if style != "json":
-        safe = [_clean, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *safe,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=lambda *_: _LINES,
-        cache_logger_on_first_use=True,
-    )
-
-
-_encode = json.JSONEncoder(default=str).encode
-
-
-def _as_json(_: Any, __: str, event: Mapping[str, Any]) -> str:
-    """Structlog's own renderer makes an encoder for every line, which costs as much as the encoding."""
-    return _encode(event)
-
-
-class _Lines:
-    """A logger to stderr whose lines wait for `flush_logs`: one write a batch, not one a message."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    def msg(self, line: str) -> None:
-        """Keep a line."""
-        self._lines.append(line + "\n")
-
-    debug = info = warning = error = msg
-
-    def flush(self) -> None:
-        """Write what was kept. A closed or full stderr must not stop the traffic."""
-        lines, self._lines = self._lines, []
-        with suppress(OSError, ValueError):
-            sys.stderr.write("".join(lines))
-            sys.stderr.flush()
-
-
-_LINES = _Lines()
-
-
-def flush_logs() -> None:
-    """Write the log lines that wait."""
-    _LINES.flush()
-
-
-def _clean(_: Any, __: str, event: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: plain(value) if isinstance(value, str) else value for name, value in event.items()}
-
-
-class Metrics:
-    """The daemon's metrics in a registry of its own."""
-
-    def __init__(self) -> None:
-        self.registry = registry = prometheus.CollectorRegistry()
-        self.decided = prometheus.Counter(
-            "swexchange_messages", "Messages decided, by outcome and code", ["outcome", "code"], registry=registry
-        )
-        self.repeated = prometheus.Counter("swexchange_repeats", "Messages answered from the record", registry=registry)
-        self.sent = prometheus.Counter("swexchange_copies_sent", "Copies the broker confirmed", registry=registry)
-        self.failed = prometheus.Counter(
-            "swexchange_copies_failed", "Copies not confirmed, by fate", ["fate"], registry=registry
-        )
-        self.step = prometheus.Histogram(
-            "swexchange_step_seconds", "Time of a batch in each step", ["step"], registry=registry
-        )
-        self.batch = prometheus.Histogram(
-            "swexchange_batch_messages",
-            "Messages in a batch",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
-            registry=registry,
-        )
-        self.last = prometheus.Gauge(
-            "swexchange_last_batch_timestamp_seconds", "When the last batch was done", registry=registry
-        )
-        self.faults = prometheus.Counter(
-            "swexchange_faults", "Failures of neighbours, by kind", ["kind"], registry=registry
-        )
-        self.reloads = prometheus.Counter(
-            "swexchange_reloads", "Attempts to load changed rules", ["result"], registry=registry
-        )
-        self.stopped = prometheus.Gauge(
-            "swexchange_intake_stopped", "1 while a watermark holds the intake back", registry=registry
-        )
-        self.backlog = self._of_upstream("backlog", "Copies that wait for an upstream")
-        self.oldest = self._of_upstream("oldest_seconds", "Age of the oldest of them")
-        self.growth = self._of_upstream("growth", "Copies a second by which they grow")
-        self.drained = self._of_upstream("drained_seconds", "Until they are sent; +Inf: never, or not known")
-        self.disk = self._of_upstream(
-            "disk_full_seconds", "Until the intake stops for want of disk; +Inf: not in sight"
-        )
-        self.open = self._of_upstream("open", "1 while the breaker is open")
-        self.success = self._of_upstream("last_success_timestamp_seconds", "When a copy was last confirmed")
-        self.sealed = prometheus.Counter(
-            "swexchange_sealed_entries", "Entries added to the Merkle log by this worker", registry=registry
-        )
-        self.last_seal = prometheus.Gauge(
-            "swexchange_last_seal_timestamp_seconds", "When this worker last added entries", registry=registry
-        )
-        self.rules = prometheus.Info("swexchange_rules", "The rules in force", registry=registry)
-
-    def _of_upstream(self, name: str, meaning: str) -> prometheus.Gauge:
-        return prometheus.Gauge(f"swexchange_upstream_{name}", meaning, ["upstream"], registry=self.registry)
-
-    def serve(self, port: int) -> None:
-        """Answer Prometheus on 127.0.0.1."""
-        prometheus.start_http_server(port, addr="127.0.0.1", registry=self.registry)
 
 
 class Observer:
@@ -346,8 +216,3 @@ class Observer:
 
 def _seconds(duration: timedelta | None) -> float:
     return float("inf") if duration is None else duration.total_seconds()
-
-
-def utc_now() -> datetime:
-    """The time now: the clock that the daemon gives to everything that needs one."""
-    return datetime.now(UTC)
