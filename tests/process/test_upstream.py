@@ -21,6 +21,8 @@ from tests.process import province as provinces
 from tests.process.house import CUSTOMS, INTEGRATOR, SECONDS, House, house, until
 from tests.process.province import OURS, PROVINCE, Province
 
+pytestmark = pytest.mark.timeout(900)  # a node is stopped and started again
+
 
 @pytest.fixture(scope="module")
 def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
