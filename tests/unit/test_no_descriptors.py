@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from swexchange.broker import Outlet, Server
-from swexchange.cli.run import _resident_mb
+from swexchange.cli.work import _resident_mb
 from swexchange.errors import BrokerLost
 
 

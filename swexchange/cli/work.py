@@ -1,0 +1,178 @@
+"""One worker's process: builds the objects of the exchange, runs them, takes them down."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+from swexchange.broker import Intake, Outlet
+from swexchange.broker.topology import INTAKE
+from swexchange.cli.upstream import connect, forwarding
+from swexchange.cli.wiring import free_disk, sealer, server, tested_rules, watermarks
+from swexchange.core.rulebook import Rulebook
+from swexchange.decider import FreshThreads, decide_each
+from swexchange.explain import Explainer
+from swexchange.observe import Metrics, Observer, utc_now
+from swexchange.quarantine import Quarantine
+from swexchange.rules.reload import RulesFile
+from swexchange.sealer import SealingThread
+from swexchange.settings import Settings
+from swexchange.store import Attempts, FullLedger, open_evidence, open_ledger
+from swexchange.worker import Gate, Links, Worker
+
+_MALLOC = {-8: 1, -1: 64 << 20, -2: 8 << 20, -3: 32 << 20}  # <malloc.h>: arenas, trim, top pad, mmap threshold
+
+
+def work(settings: Settings, number: int, upstream: str) -> None:
+    """Take messages until asked to stop: of the platform's own broker, or of an upstream's, forwarding to it too.
+
+    A process that has grown too large becomes a fresh one. Raises ConfigFault for what no waiting can mend.
+    """
+    metrics = Metrics()
+    observer = Observer(metrics)
+    with ExitStack() as stack:
+        explainer = stack.enter_context(closing(Explainer()))
+        ledger = stack.enter_context(open_ledger(settings.database_url))
+        attempts = stack.enter_context(closing(Attempts(settings.database_url, uuid4().hex)))
+        is_sealing = settings.audit_key and number == 0 and not upstream
+        know = stack.enter_context(_sealing(settings, observer)) if is_sealing else lambda _: None
+        rules_file = _rules_file(settings, explainer, observer, know)
+        links = partial(_links, settings, rules_file, upstream)
+        worker = _worker(settings, links, ledger, attempts, rules_file, observer)
+        stopping = _stop_on_signals(worker, observer, rules_file)
+        if settings.metrics_port:
+            metrics.serve(settings.metrics_port + number)
+        _settle_memory()
+        observer.started(rules_file.current(), number)
+        if upstream:
+            stack.enter_context(forwarding(settings, upstream, lambda: rules_file.latest, observer, worker.stop))
+        worker.run()
+    if not stopping:
+        observer.spent(_resident_mb())
+        os.execv(sys.executable, again(sys.argv[1:]))  # noqa: S606
+
+
+def _rules_file(
+    settings: Settings, explainer: Explainer, observer: Observer, know: Callable[[Rulebook], object]
+) -> RulesFile:
+    """The rules in force; the sealer and the log learn of new ones."""
+
+    def reloaded(rules: Rulebook) -> None:
+        observer.reloaded(rules)
+        know(rules)
+
+    load = partial(tested_rules, settings, explainer)
+    rules_file = RulesFile(Path(settings.routes), load, reloaded, observer.not_reloaded, time.monotonic)
+    know(rules_file.latest)
+    return rules_file
+
+
+def _worker(
+    settings: Settings,
+    links: Callable[[], Links],
+    ledger: FullLedger,
+    attempts: Attempts,
+    rules_file: RulesFile,
+    observer: Observer,
+) -> Worker:
+    gate = Gate(watermarks(settings), ledger.owed, free_disk(settings), time.monotonic)
+    return Worker(
+        links,
+        ledger,
+        rules_file,
+        observer,
+        utc_now,
+        max_messages=settings.batch,
+        max_bytes=settings.batch_bytes,
+        decide_all=Quarantine(FreshThreads(partial(decide_each, on_bug=observer.bug)), attempts),
+        is_spent=lambda: _resident_mb() > settings.memory_mb,
+        held_back=gate.closed,
+    )
+
+
+@contextmanager
+def _sealing(settings: Settings, observer: Observer) -> Iterator[Callable[[Rulebook], None]]:
+    """Seals the audit log beside the worker; is to be told of the rules in force.
+
+    Raises ConfigFault where the log was rolled back.
+    """
+    with open_evidence(settings.database_url) as log:
+        sealing = sealer(settings, log)
+        sealing.check()
+        thread = SealingThread(sealing, settings.seal_seconds, observer)
+        thread.start()
+        try:
+            yield thread.know
+        finally:
+            thread.stop()
+
+
+def _stop_on_signals(worker: Worker, observer: Observer, rules_file: RulesFile) -> list[bool]:
+    """Connect the signals; the list is empty as long as nobody asked to stop."""
+    asked: list[bool] = []
+
+    def stop() -> None:
+        asked.append(True)
+        observer.stopping()
+        worker.stop()
+
+    on_signals(stop=stop, reload=rules_file.expire)
+    return asked
+
+
+def _resident_mb() -> int:
+    """Memory of this process in MB; 0 while it cannot be known, for want of a file descriptor."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:  # asked again after the next step
+        return 0
+    return pages * resource.getpagesize() // 1_000_000
+
+
+def _links(settings: Settings, rules_file: RulesFile, upstream: str) -> Links:
+    if upstream:
+        return connect(settings, rules_file.latest.upstreams[upstream])
+    broker = server(settings)
+    outlet = Outlet(broker, settings.confirm_seconds)
+    try:
+        return Links(Intake(broker, INTAKE, prefetch=2 * settings.batch), outlet)
+    except BaseException:
+        outlet.close()
+        raise
+
+
+def on_signals(stop: Callable[[], object], reload: Callable[[], object]) -> None:
+    """What SIGTERM and Ctrl-C, and what SIGHUP does."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+    signal.signal(signal.SIGHUP, lambda *_: reload())
+
+
+def _settle_memory() -> None:
+    """What lives as long as the process is not searched for garbage again and again.
+
+    And glibc keeps freed memory, in one arena: a batch's documents are made on one thread and
+    freed on another, which otherwise costs some 5 % of all time.
+    """
+    libc = ctypes.CDLL(None)
+    for parameter, value in _MALLOC.items():
+        libc.mallopt(parameter, value)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def again(arguments: list[str]) -> list[str]:
+    """The command line of a worker whose start was checked already."""
+    once = [] if "--no-check" in arguments else ["--no-check"]
+    return [sys.executable, "-m", "swexchange", *arguments, *once]
