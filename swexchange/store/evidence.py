@@ -213,11 +213,12 @@ def _numbers(connection: Connection, kind: Kind, low: int, high: int, most: int)
         return list(connection.execute(query).scalars())
     first = batch.c.id * POSITIONS
     inside = and_(exchange.c.seq >= first, exchange.c.seq < first + POSITIONS)
-    inside_count = select(func.count()).select_from(exchange).where(inside).correlate(batch).scalar_subquery()
+    # Positions of a batch have no holes: its last one says how many there are, without counting them.
+    last = select(func.max(exchange.c.seq)).where(inside).correlate(batch).scalar_subquery()
     found = []
-    for identity, count in connection.execute(query.add_columns(inside_count)).all():
+    for identity, last_seq in connection.execute(query.add_columns(last)).all():
         found.append(identity)
-        most -= count
+        most -= 0 if last_seq is None else last_seq - identity * POSITIONS + 1
         if most <= 0:
             break
     return found
