@@ -87,7 +87,7 @@ def _wrong_rules(good: bytes) -> Sequence[bytes | None]:
         good + b"\nunknown: 1\n",
         text.replace("schema: dec/4.9.7/DecMessage.xsd", "schema: dec/9.9/DecMessage.xsd").encode(),
         text.replace("DecHead/dec:CustomMaster", "DecHead[", 1).encode(),
-        good + b"#" * 5_000_000,
+        b"x" * 5_000_000 + b": [",
     )
 
 
