@@ -43,7 +43,7 @@ class Log:
             out.write(json.dumps(kept) + "\n")
 
     def rows(self, faults: Sequence[Fault]) -> dict[str, Row]:
-        """The latest row of each name with this seed, where it was clean."""
+        """The latest row of each name with this seed, clean or not."""
         by_name = {fault.name: fault for fault in faults}
         found: dict[str, Row] = {}
         lines = self._path.read_text("utf-8").splitlines() if self._path and self._path.exists() else ()
@@ -51,9 +51,7 @@ class Log:
             if kept["seed"] == self._seed and kept["fault"] in by_name:
                 verdict = Verdict(**kept["verdict"])
                 row = Row(by_name[kept["fault"]], kept["database"], verdict, kept["drained_in"], kept["seconds"])
-                found.pop(row.name, None)
-                if verdict.is_clean:
-                    found[row.name] = row
+                found[row.name] = row
         return found
 
 

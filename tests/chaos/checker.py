@@ -111,6 +111,8 @@ def _is_lost(case: _Case, key: Key, receipts: dict[Key, list[Receipt]], verdict:
     rows = case.rows.get(key, [])
     name = f"{key[0]} {case.inputs[key].input.message_id or key[1][:12]}"
     missing = []
+    if not rows and key[1] in case.evidence.left_in_intake:
+        return False  # late, not lost: I8 and I10 say so
     if not rows:
         missing.append("I1: not recorded")
     missing += [f"I3: no copy for {to}" for to in case.receivers(key) if (to, key[1]) not in case.inboxes]
@@ -235,7 +237,7 @@ def _judge_copies(case: _Case, verdict: Verdict) -> None:
     if due:
         verdict.broken.append(f"I7: {len(due)} copies are still due")
     if case.evidence.left_in_intake:
-        verdict.broken.append(f"I8: {case.evidence.left_in_intake} messages were never taken")
+        verdict.broken.append(f"I8: {len(case.evidence.left_in_intake)} messages were never taken")
 
 
 def _judge_events(case: _Case, verdict: Verdict) -> None:

@@ -86,7 +86,7 @@ class Evidence:
     exchanges: list[Exchange]
     copies: list[Copy]
     events: list[tuple[str, str, str]]  # exchange id, event, detail
-    left_in_intake: int
+    left_in_intake: list[str]  # digests of what nobody took
     platform_keys: dict[str, bytes]  # key id -> public key
     logs: Sequence[Path] = ()
     secrets: Sequence[str] = ()  # texts that must not stand in any log

@@ -39,7 +39,7 @@ class Fault:
     short: tuple[str, ...] = ()  # with which databases it is part of the short form
     rate: float = 40.0  # messages a second
     daemons: int = 1
-    deadline: float = 180.0  # seconds to drain
+    deadline: float = 300.0  # seconds to drain
     exits: tuple[int, ...] = ()  # further exit codes that are in order
     felt: str = ""  # what the daemons' logs must say afterwards: else the fault did not reach them
     deaths: int = 0  # how many daemons must have been killed
@@ -166,7 +166,7 @@ def _not_felt(scene: Scene, fault: Fault) -> list[str]:
 
 
 def _collect(scene: Scene, troubles: list[str], editions: int) -> Evidence:
-    left = evidence.depth(scene.url, evidence.INTAKE)
+    left = [found.digest for found in evidence.drain(scene.url, [evidence.INTAKE])]
     exchanges, copies, events = scene.database.read()
     return Evidence(
         inputs=attempted(scene.history.path),

@@ -52,7 +52,7 @@ def _evidence() -> Evidence:
             kind = {"message": "inbox", "receipt": "receipts"}[copy.kind]
             drained.append(Drained(f"swx.{kind}.{copy.to}", copy.id, copy.correlation_id, copy.body))
             copies.append(Copy(seq, str(copy.kind), copy.to, copy.body if kind == "receipts" else None, None))
-    return Evidence(inputs, drained, exchanges, copies, [], 0, KEYS)
+    return Evidence(inputs, drained, exchanges, copies, [], [], KEYS)
 
 
 def _row(seq: int, decision: Decision) -> Exchange:
@@ -168,7 +168,7 @@ BROKEN: dict[str, tuple[Callable[[Evidence], None], str, tuple[int, int]]] = {
     ),
     "another correlation": (lambda e: _change(e, "inbox", correlation_id="x"), "I3", (0, 0)),
     "refused, though good": (lambda e: _alter(e, outcome="rejected", code="0002"), "I3", (0, 1)),
-    "left in the intake": (lambda e: setattr(e, "left_in_intake", 1), "I8", (0, 0)),
+    "left in the intake": (lambda e: e.left_in_intake.append("1" * 64), "I8", (0, 0)),
     "a copy still due": (lambda e: e.copies.append(Copy(0, "message", CUSTOMS, None, "due")), "I7", (0, 0)),
     "never settled": (lambda e: _alter(e, settled_at=None), "I7", (0, 0)),
     "quarantined": (lambda e: setattr(e, "events", [(e.exchanges[0].exchange_id, "quarantined", "")]), "I7", (0, 0)),

@@ -32,14 +32,14 @@ def test_the_promise_is_kept(name: str) -> None:
 
 
 def test_a_run_is_taken_up_where_it_ended(tmp_path: Path) -> None:
-    """Clean rows are kept; a broken one, and those of another seed, are run again."""
+    """Rows are read as they were written, broken ones too; those of another seed are others."""
     fault, *_ = all_faults()
     log = Log(tmp_path / "rows", SEED)
     row = Row(fault, SQLITE, Verdict(attempted=2, acknowledged=2), 1.0, 2.0)
     broken = Row(fault, POSTGRESQL, Verdict(lost=1, broken=["I1: x"]), 1.0, 2.0)
     for one in (row, broken):
         log.add(one)
-    assert log.rows(all_faults()) == {row.name: row}
+    assert log.rows(all_faults()) == {row.name: row, broken.name: broken}
     assert Log(tmp_path / "rows", SEED + 1).rows(all_faults()) == {}
 
 

@@ -228,6 +228,7 @@ FAULTS = (
         _killed_in(("pwrite64", "fdatasync")),
         databases=(SQLITE,),
         deaths=8,
+        rate=20,
     ),
     Fault(
         "killed in a send",
@@ -237,6 +238,7 @@ FAULTS = (
         _killed_in(("sendto", "sendmsg")),
         databases=(POSTGRESQL,),
         deaths=8,
+        rate=20,
     ),
     Fault(
         "disk fails",

@@ -92,6 +92,7 @@ FAULTS = (
         _until_script_is_done,
         lambda scene: _doomed(scene, BEFORE_COMMIT),
         deaths=12,
+        rate=10,
     ),
     Fault(
         "crash after the commit",
@@ -101,6 +102,7 @@ FAULTS = (
         lambda scene: _doomed(scene, AFTER_COMMIT),
         short=(SQLITE,),
         deaths=12,
+        rate=10,
     ),
     Fault(
         "kill -9 at random",
