@@ -55,6 +55,8 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, no_
       swexchange run --number 1
       swexchange run --upstream province
     """
+    # Until the rules are read there is nothing to read again; by default the signal would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     configure_logs(settings.log, settings.log_level)
     upstreams = load_upstreams(Path(settings.routes))
     if upstream and upstream not in upstreams:
@@ -129,12 +131,13 @@ def _start(number: int, upstream: str) -> subprocess.Popen[bytes]:
         command += ["--upstream", upstream]
         # Readiness and watchdog are the workers' to tell: an upstream must not speak for them.
         environment.pop("NOTIFY_SOCKET", None)
-    return subprocess.Popen(command, preexec_fn=_end_with_parent, env=environment)  # noqa: S603, PLW1509 - no threads
+    return subprocess.Popen(command, preexec_fn=_as_child, env=environment)  # noqa: S603, PLW1509 - no threads
 
 
-def _end_with_parent() -> None:
-    """A worker whose supervisor was killed is told to stop, as by SIGTERM (Linux)."""
+def _as_child() -> None:
+    """A worker whose supervisor was killed is told to stop, as by SIGTERM (Linux); a SIGHUP is nothing to it yet."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _is_workers(i: int) -> bool:

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from swexchange.core.identity import copy_id, exchange_id, identity, lookups
+from swexchange.core.identity import copy_id, exchange_id, identity, lookups, receipt_id
 from swexchange.core.model import BusinessKey, Copy, Decision, Entry, Head, Kind, Outcome
 from swexchange.store import open_ledger
 from tests.bench.parties import AGENCY, INTEGRATORS
 
 BATCH = 2000
 SPREAD = timedelta(days=90)  # the time over which the exchanges are spread, up to yesterday
-BODY, RECEIPT = bytes(300), bytes(200)
+BODY_BYTES, RECEIPT = 300, bytes(200)
 
 
 def key_of(number: int) -> BusinessKey:
@@ -45,14 +45,15 @@ def _decisions(start: int, end: int, first: datetime, step: timedelta) -> Iterat
 def _decision(number: int, at: datetime) -> Decision:
     sender, serial = INTEGRATORS[number % len(INTEGRATORS)], number // len(INTEGRATORS)
     message_id = f"{sender[-5:]}-2026-{serial:09d}"
-    digest = hashlib.sha256(message_id.encode()).digest()
+    body = message_id.encode().ljust(BODY_BYTES)
+    digest = hashlib.sha256(body).digest()
     exchange = exchange_id(at, sender, digest)
     client_seq_no = BusinessKey("ClientSeqNo", f"BNC{sender[-5:]}-{serial:07d}-26")
     return Decision(
         exchange_id=exchange,
         received_at=at,
         submitter=sender,
-        body=BODY,
+        body=body,
         digest=digest,
         rules_digest="0" * 64,
         outcome=Outcome.ACCEPTED,
@@ -66,12 +67,15 @@ def _decision(number: int, at: datetime) -> Decision:
         route="cargo-declarations",
         keys=(client_seq_no, BusinessKey("SeqNo", f"I2026{number:013d}"), key_of(number)),
         copies=(
-            _copy(sender, message_id, digest, Kind.MESSAGE, AGENCY, exchange),
-            _copy(sender, message_id, digest, Kind.RECEIPT, sender, exchange),
+            Copy(
+                copy_id(sender, message_id, digest, Kind.MESSAGE, AGENCY),
+                Kind.MESSAGE,
+                AGENCY,
+                "DecMessage",
+                message_id,
+                exchange,
+                body,
+            ),
+            Copy(receipt_id(exchange, sender), Kind.RECEIPT, sender, "DxpRep", message_id, exchange, RECEIPT),
         ),
     )
-
-
-def _copy(sender: str, message_id: str, digest: bytes, kind: Kind, to: str, exchange: str) -> Copy:
-    body, name = (BODY, "DecMessage") if kind is Kind.MESSAGE else (RECEIPT, "DxpRep")
-    return Copy(copy_id(sender, message_id, digest, kind, to), kind, to, name, message_id, exchange, body)
