@@ -195,16 +195,19 @@ class History:
 
     def open(self) -> dict[str, int]:
         """What is still owed."""
-        count = lambda query: self._raw.execute(query).fetchone()[0]  # noqa: E731
         rows = self._rows()
         return {
             "in the broker": len(list(self._in_broker())),
-            "copies due": count("SELECT count(*) FROM copy WHERE state = 'due'"),
-            "batches unsettled": count("SELECT count(*) FROM batch WHERE settled_at IS NULL"),
+            "copies due": self._count("copy WHERE state = 'due'"),
+            "batches unsettled": self._count("batch WHERE settled_at IS NULL"),
             "answers that could be matched": sum(
                 r.outcome == Outcome.WAITING and self._has_parent(r, rows) for r in rows
             ),
         }
+
+    def _count(self, what: str) -> int:
+        (found,) = self._raw.execute(f"SELECT count(*) FROM {what}").fetchone()
+        return int(found)
 
     def _has_parent(self, answer: Row, rows: list[Row]) -> bool:
         number = answer.message_id.rpartition("-")[2]

@@ -31,7 +31,7 @@ from swexchange.quarantine import Quarantine, release
 from swexchange.store import Attempts, FullLedger, engine, open_ledger
 from swexchange.store.migrate import upgrade
 from swexchange.worker import Links, Worker
-from tests.simulation.broker import SimulatedBroker
+from tests.simulation.broker import SimulatedBroker, SimulatedIntake, SimulatedOutlet
 from tests.simulation.history import History
 from tests.simulation.letters import Letter, decided, forget_decisions, letters, rulebooks
 from tests.simulation.stage import Actor, Killed, Stage
@@ -69,9 +69,10 @@ class Site:
         self.now, self.started = NOW, NOW
         self.rules: Rulebook = rulebooks()[0]
         self.killers = {letter.body for letter in letters().values() if letter.kills}
-        self.batch, self.backup_made = batch, None
+        self.batch = batch
+        self.backup_made: sqlite3.Connection | None = None
         self.history = History(self.raw, self.broker, self.sometimes)
-        self.links: dict[str, Links] = {}
+        self.links: dict[str, tuple[SimulatedIntake, SimulatedOutlet]] = {}
         self.in_hand: dict[str, set[tuple[str, bytes]]] = {}
         self.noting: dict[str, bytes | None] = {}  # digests: what whose note is on
         for slot in range(workers):
@@ -89,8 +90,8 @@ class Site:
         """One actor to its next point; an order befalls it where it stands."""
         actor = self.actors[name]
         self.tell(f"{name} at {actor.at}{f': {order!r}' if order else ''}")
-        if order and self.noting.get(name):
-            self.history.interrupted(self.noting[name])
+        if order and (digest := self.noting.get(name)):
+            self.history.interrupted(digest)
         if isinstance(order, Killed):
             self.sometimes[f"killed at {actor.at}"] += 1
         elif order:
@@ -125,8 +126,9 @@ class Site:
 
     def _connect(self, name: str) -> Links:
         self.stage.point("connect")
-        self.links[name] = Links(self.broker.intake(INTAKE, 2 * self.batch), self.broker.outlet())
-        return self.links[name]
+        source, outlet = self.broker.intake(INTAKE, 2 * self.batch), self.broker.outlet()
+        self.links[name] = source, outlet
+        return Links(source, outlet)
 
     def _decide(self, name: str, deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
         mine = {(d.submitter, d.body) for d in deliveries}
@@ -180,10 +182,10 @@ class Site:
 
     def lose_links(self, name: str) -> None:
         """The broker takes a worker for dead, which goes on with what it has."""
-        if name in self.links and self.links[name].source.lost is None:
+        if name in self.links and self.links[name][0].lost is None:
             if self.in_hand.get(name):
                 self.sometimes["the links ended while a batch was in hand"] += 1
-            for link in (self.links[name].source, self.links[name].outlet):
+            for link in self.links[name]:
                 link.lose(BrokerLost("the connection was reset"))
 
     def make_backup(self) -> None:
@@ -263,6 +265,17 @@ class _Told:
 
     def alive(self) -> None:
         """Nothing to be told."""
+
+    # The rest is told by Worker.run and its gate; here the schedule takes their place.
+
+    def held_back(self, why: str) -> None:
+        """Never told."""
+
+    def trouble(self, fault: Fault, pause: float) -> None:
+        """Never told."""
+
+    def recovered(self) -> None:
+        """Never told."""
 
 
 def _seconds(site: Site) -> float:

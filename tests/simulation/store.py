@@ -48,8 +48,11 @@ class FaultyLedger:
         self._point("store mark")
         self._ledger.mark(fates, now)
 
-    def due(self, now: datetime, limit: int) -> Sequence[Copy]:
-        return self._ledger.due(now, limit)
+    def due(self, now: datetime, limit: int, remote: Set[str]) -> Sequence[Copy]:
+        return self._ledger.due(now, limit, remote)
+
+    def owed(self, most: int) -> int:
+        return self._ledger.owed(most)
 
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         return self._ledger.waiting(now, limit)
