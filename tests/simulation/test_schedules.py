@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from swexchange.core import decide
+from swexchange.core import conclude
 from swexchange.core.model import Fate
 from swexchange.pipeline import process
 from swexchange.store import FullLedger, rows
@@ -84,6 +85,7 @@ def _patched(*targets: tuple[Any, str, Any]) -> Callable[[], ExitStack]:
 
 
 _settle, _mark = FullLedger.settle, FullLedger.mark
+_draw = count()
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "acknowledged before the commit": (_patched((Worker, "step", _acknowledge_first)), "is lost"),
     "failed copies taken for sent": (
@@ -95,12 +97,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "under several ids",
     ),
     "one id for a refusal and what comes later": (
-        _patched((decide, "receipt_id", _id_of_bytes), (rows, "receipt_id", _id_of_bytes)),
+        _patched((conclude, "receipt_id", _id_of_bytes), (rows, "receipt_id", _id_of_bytes)),
         "one id, other bytes",
     ),
     "no quarantine": (_patched((site, "Quarantine", lambda decide_all, *_: decide_all)), "nothing comes to rest"),
 }
-_draw = iter(range(10**9))
 
 
 @pytest.mark.parametrize("name", WRONG)
