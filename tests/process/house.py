@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,24 +107,28 @@ class House:
         assert old in text, old
         self.routes.write_text(text.replace(old, new), "utf-8")
 
-    def cli(self, *arguments: str, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[str]:
-        """Run one command of swexchange to its end."""
+    def cli(
+        self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] = {}
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command of swexchange to its end, with these variables beside the house's own."""
         return subprocess.run(
             [sys.executable, "-m", "swexchange", *arguments],
             input=stdin.decode(),
             capture_output=True,
             text=True,
             timeout=SECONDS,
-            env=self.environment | more,
+            env={**self.environment, **environment},
             check=False,
         )
 
-    def daemon(self, *arguments: str, ready: bool = True, **more: str) -> Daemon:
+    def daemon(self, *arguments: str, ready: bool = True, environment: Mapping[str, str] = {}) -> Daemon:
         """Start `swexchange run`, by default waiting until it takes messages."""
         log_file = self.folder / f"daemon-{len(self.daemons)}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "swexchange", "run", *arguments], stderr=log, env=self.environment | more
+                [sys.executable, "-m", "swexchange", "run", *arguments],
+                stderr=log,
+                env={**self.environment, **environment},
             )
         daemon = Daemon(process, log_file)
         self.daemons.append(daemon)

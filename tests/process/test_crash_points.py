@@ -26,9 +26,9 @@ def test_killed_at_each_step_nothing_is_lost_and_nothing_decided_twice(
     bodies = {number: home.declaration(number) for number in numbers}
     home.send(list(bodies.values()))
 
-    doomed = home.daemon(ready=False, SWX_CRASH_AT=f"{point}:{pass_number}", SWX_BATCH="5")
+    doomed = home.daemon(ready=False, environment={"SWX_CRASH_AT": f"{point}:{pass_number}", "SWX_BATCH": "5"})
     assert doomed.process.wait(SECONDS) == -signal.SIGKILL
-    home.daemon(SWX_BATCH="5")
+    home.daemon(environment={"SWX_BATCH": "5"})
 
     delivered = home.collect(inbox(CUSTOMS), MESSAGES)
     answered = home.collect(receipts(INTEGRATOR), MESSAGES)

@@ -6,7 +6,6 @@ import json
 import signal
 import sqlite3
 import time
-from typing import Any
 
 from swexchange.broker.topology import inbox, receipts
 from swexchange.store import Filter, open_archive
@@ -17,7 +16,7 @@ def test_a_stop_finishes_the_batch_and_leaves_the_rest_to_the_next(home: House) 
     """SIGTERM, even twice: exit code 0, every message either done or still in the queue, none twice."""
     bodies = {f"STOP-{i:04d}": home.declaration(f"STOP-{i:04d}") for i in range(400)}
     home.send(list(bodies.values()))
-    daemon = home.daemon(SWX_BATCH="20")
+    daemon = home.daemon(environment={"SWX_BATCH": "20"})
     daemon.wait_for("accepted", 20)
     daemon.process.send_signal(signal.SIGTERM)
     daemon.process.send_signal(signal.SIGTERM)
@@ -33,7 +32,7 @@ def test_a_stop_finishes_the_batch_and_leaves_the_rest_to_the_next(home: House) 
 def test_rules_change_under_load_without_a_lost_or_misrouted_message(home: House) -> None:
     """Each message goes where the rules recorded with it say; a wrong file changes nothing."""
     province = "DXPGDP4400000001"
-    daemon = home.daemon("--workers", "2", SWX_BATCH="10")
+    daemon = home.daemon("--workers", "2", environment={"SWX_BATCH": "10"})
     good = home.routes.read_text("utf-8")
     first_route = good.index("- name: cargo-declarations")
     other = good[:first_route] + good[first_route:].replace(f"- {CUSTOMS}", f"- {province}", 1)
@@ -92,7 +91,7 @@ def test_a_missing_queue_delays_a_copy_and_loses_nothing(home: House) -> None:
 
 def test_a_wrong_start_is_one_clear_line(home: House) -> None:
     """No database, no broker, wrong rules: what, where, what to do; documented exit codes; never a traceback."""
-    cases: tuple[tuple[dict[str, Any], str, int], ...] = (
+    cases: tuple[tuple[dict[str, str], str, int], ...] = (
         ({"SWX_DATABASE_URL": f"sqlite:///{home.folder}/new.db"}, "swexchange db upgrade", 2),
         ({"SWX_DATABASE_URL": "mysql://x/y"}, "sqlite:///path or postgresql://", 2),
         ({"SWX_ROUTES": str(home.folder / "none.yaml")}, "none.yaml", 2),
@@ -100,7 +99,7 @@ def test_a_wrong_start_is_one_clear_line(home: House) -> None:
         ({"SWX_BATCH": "many"}, "SWX_BATCH='many' is not a whole number", 2),
     )
     for environment, said, code in cases:
-        done = home.cli("run", **environment)
+        done = home.cli("run", environment=environment)
         assert (done.returncode, said in done.stderr) == (code, True), (environment, done)
         assert "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -42,7 +42,7 @@ def lossy(built: House) -> Iterator[None]:
 
 def _graded(home: House, code: int, management_url: str = "") -> dict[str, list[str]]:
     """What doctor says, by danger; what depends on this machine's disks is left out."""
-    done = home.cli("doctor", "--json", SWX_MANAGEMENT_URL=management_url)
+    done = home.cli("doctor", "--json", environment={"SWX_MANAGEMENT_URL": management_url})
     found: dict[str, list[str]] = {}
     for check in json.loads(done.stdout):
         if "tmpfs" not in check["said"]:
@@ -68,21 +68,21 @@ def test_what_is_not_looked_at_is_said(built: House) -> None:
 @pytest.mark.usefixtures("lossy")
 def test_a_policy_that_drops_is_told_with_reason_and_advice(built: House, deep: str) -> None:
     """LOSES, what, why and what to do, in text; exit code 1 here and from `topology check`."""
-    done = built.cli("doctor", SWX_MANAGEMENT_URL=deep)
+    done = built.cli("doctor", environment={"SWX_MANAGEMENT_URL": deep})
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOSES") and "tmpfs" not in line]
     assert f"{INBOX}: max-length without reject-publish drops the oldest messages" in line
     below = done.stdout.partition(line)[2].splitlines()
     assert "A full queue loses" in below[1]
     assert "Set overflow=reject-publish" in below[2]
-    assert built.cli("topology", "check", SWX_MANAGEMENT_URL=deep).returncode == 1
+    assert built.cli("topology", "check", environment={"SWX_MANAGEMENT_URL": deep}).returncode == 1
 
 
 @pytest.mark.usefixtures("lossy")
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")])
 def test_run_refuses_what_would_lose_messages(built: House, deep: str, workers: tuple[str, ...]) -> None:
     """Exit code 2 before anything is taken, one line with what and how to go on."""
-    done = built.cli("run", *workers, SWX_MANAGEMENT_URL=deep)
+    done = built.cli("run", *workers, environment={"SWX_MANAGEMENT_URL": deep})
     assert done.returncode == 2
     assert f"RabbitMQ would lose messages: {INBOX}: max-length" in done.stderr
     assert "--no-check" in done.stderr
@@ -93,24 +93,24 @@ def test_run_refuses_what_would_lose_messages(built: House, deep: str, workers: 
 @pytest.mark.usefixtures("lossy")
 def test_run_starts_all_the_same_when_told_to(built: House, deep: str) -> None:
     """The admin's word is the last one."""
-    assert built.daemon("--no-check", SWX_MANAGEMENT_URL=deep).stop() == 0
+    assert built.daemon("--no-check", environment={"SWX_MANAGEMENT_URL": deep}).stop() == 0
 
 
 def test_run_starts_while_the_broker_cannot_be_asked(built: House) -> None:
     """A management API that is away must not stop the traffic: it is logged, and the worker starts."""
-    daemon = built.daemon(SWX_MANAGEMENT_URL="http://guest:guest@127.0.0.1:9")
+    daemon = built.daemon(environment={"SWX_MANAGEMENT_URL": "http://guest:guest@127.0.0.1:9"})
     assert "topology not checked" in [event["event"] for event in daemon.log()]
     assert daemon.stop() == 0
 
 
 def test_workers_that_are_replaced_are_not_refused(built: House, deep: str) -> None:
     """What goes wrong in the broker while the daemon runs must not keep it from mending itself."""
-    daemon = built.daemon("--workers", "2", SWX_MANAGEMENT_URL=deep)
+    daemon = built.daemon("--workers", "2", environment={"SWX_MANAGEMENT_URL": deep})
     daemon.wait_for("started", 2)
     vhost = built.url.rpartition("/")[2]
     rabbit.shared().manage("PUT", "policies", vhost, "ttl", pattern=INBOX, definition={"message-ttl": 10**6})
     try:
-        assert built.cli("run", SWX_MANAGEMENT_URL=deep).returncode == 2
+        assert built.cli("run", environment={"SWX_MANAGEMENT_URL": deep}).returncode == 2
         worker = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()[0]
         os.kill(int(worker), signal.SIGKILL)
         daemon.wait_for("started", 3)

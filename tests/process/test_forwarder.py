@@ -20,7 +20,7 @@ def _answer(home: House, number: str) -> bytes:
 def test_killed_while_matching_an_answer_it_is_delivered_once_by_id(home: House, point: str) -> None:
     """An answer that came first reaches who asked, under one id, though the worker dies at each step of it."""
     home.send([_answer(home, "EARLY-1")], CUSTOMS)
-    doomed = home.daemon(SWX_CRASH_AT=f"{point}:1")
+    doomed = home.daemon(environment={"SWX_CRASH_AT": f"{point}:1"})
     home.collect(receipts(CUSTOMS), 1)
     home.send([home.declaration("EARLY-1")])
     assert doomed.process.wait(SECONDS) == -signal.SIGKILL

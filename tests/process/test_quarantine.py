@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,7 +31,7 @@ DEATHS = 3  # the first is nobody's: its message was one of a batch
 
 
 @pytest.fixture
-def deadly(tmp_path: Path) -> dict[str, Any]:
+def deadly(tmp_path: Path) -> dict[str, str]:
     """The environment in which certain messages kill the process that decides them."""
     folder = tmp_path / "deadly"
     folder.mkdir()
@@ -45,15 +44,15 @@ def _held(home: House) -> list[dict[str, str]]:
     return found
 
 
-def test_a_killer_is_held_and_its_neighbours_go_on(home: House, deadly: dict[str, Any]) -> None:
+def test_a_killer_is_held_and_its_neighbours_go_on(home: House, deadly: dict[str, str]) -> None:
     """Three workers die; the fourth delivers every innocent message, once, and tells the sender of the killer."""
     innocent = {f"GOOD-{n:02d}": home.declaration(f"GOOD-{n:02d}") for n in range(40)}
     killer = home.declaration("KILLER-1")
     bodies = list(innocent.values())
     home.send([*bodies[:20], killer, *bodies[20:]])
     for _ in range(DEATHS):
-        assert home.daemon(ready=False, **deadly).process.wait(SECONDS) == -signal.SIGSEGV
-    survivor = home.daemon(**deadly)
+        assert home.daemon(ready=False, environment=deadly).process.wait(SECONDS) == -signal.SIGSEGV
+    survivor = home.daemon(environment=deadly)
     survivor.wait_for("held")
 
     delivered = home.collect(inbox(CUSTOMS), len(innocent))
@@ -69,11 +68,11 @@ def test_a_killer_is_held_and_its_neighbours_go_on(home: House, deadly: dict[str
 
 
 def test_a_killer_again_kills_one_worker_at_most_and_is_answered_from_the_record(
-    home: House, deadly: dict[str, Any]
+    home: House, deadly: dict[str, str]
 ) -> None:
     """The same bytes a second time: the stored receipt again. Two workers of one daemon restart by themselves."""
     killer = home.declaration("KILLER-2")
-    daemon = home.daemon("--workers", "2", ready=False, **deadly)
+    daemon = home.daemon("--workers", "2", ready=False, environment=deadly)
     home.send([killer])
     daemon.wait_for("held")
     first = home.collect(receipts(INTEGRATOR), 1)
@@ -89,17 +88,17 @@ def test_a_killer_again_kills_one_worker_at_most_and_is_answered_from_the_record
     assert daemon.stop() == 0
 
 
-def test_a_held_message_is_released_by_todays_rules(home: House, deadly: dict[str, Any]) -> None:
+def test_a_held_message_is_released_by_todays_rules(home: House, deadly: dict[str, str]) -> None:
     """Refused as long as it kills; previewed; then decided, delivered, receipted, and written down with its reason."""
     killer = home.declaration("KILLER-3")
     home.send([killer])
     for _ in range(DEATHS):
-        assert home.daemon(ready=False, **deadly).process.wait(SECONDS) == -signal.SIGSEGV
-    home.daemon(**deadly).wait_for("held")
+        assert home.daemon(ready=False, environment=deadly).process.wait(SECONDS) == -signal.SIGSEGV
+    home.daemon(environment=deadly).wait_for("held")
     (held,) = _held(home)
     release = ("held", "release", held["exchange_id"], "--reason", "mended")
 
-    still = home.cli(*release, "--yes", **deadly)
+    still = home.cli(*release, "--yes", environment=deadly)
     assert (still.returncode, still.stderr.strip()) == (1, "it still cannot be decided: nothing was done")
     preview = home.cli(*release)
     assert preview.returncode == 0, preview.stderr
@@ -129,9 +128,11 @@ def test_a_crash_loop_holds_no_innocent_message(home: House) -> None:
     bodies = {f"LOOP-{n:03d}": home.declaration(f"LOOP-{n:03d}") for n in range(120)}
     home.send(list(bodies.values()))
     for death in range(4):
-        doomed = home.daemon(ready=False, SWX_BATCH="20", SWX_CRASH_AT=("decided", "recorded")[death % 2])
+        doomed = home.daemon(
+            ready=False, environment={"SWX_BATCH": "20", "SWX_CRASH_AT": ("decided", "recorded")[death % 2]}
+        )
         assert doomed.process.wait(SECONDS) == -signal.SIGKILL
-    home.daemon(SWX_BATCH="20")
+    home.daemon(environment={"SWX_BATCH": "20"})
     answers = home.collect(receipts(INTEGRATOR), len(bodies))
     assert {receipt_code(r.body) for r in answers} == {"0000"}
     assert {copy.body for copy in home.collect(inbox(CUSTOMS), len(bodies))} == set(bodies.values())

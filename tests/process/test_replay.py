@@ -64,9 +64,9 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     yield from made(tmp_path, request.param)
 
 
-def replay(home: House, *arguments: str, code: int = 0, **more: str) -> dict[str, Any]:
+def replay(home: House, *arguments: str, code: int = 0) -> dict[str, Any]:
     """What a replay command says as JSON, having ended with this code."""
-    done = home.cli("replay", *arguments, "--json", **more)
+    done = home.cli("replay", *arguments, "--json")
     assert done.returncode == code, done
     assert "Traceback" not in done.stderr
     return dict(json.loads(done.stdout)) if done.stdout else {"said": done.stderr}
@@ -111,7 +111,9 @@ POINTS = ("replay-claimed", "replay-published", "replay-marked")
 def test_killed_at_each_step_the_next_run_finishes(store: House, point: str) -> None:
     """Every message arrives, at most those in hand twice, with equal ids; meanwhile nobody else can run it."""
     number = planned(store, "--sender", INTEGRATOR)
-    dead = store.cli("replay", "run", number, *WHY, "--canary", "4", SWX_CRASH_AT=f"{point}:2", SWX_BATCH="4")
+    dead = store.cli(
+        "replay", "run", number, *WHY, "--canary", "4", environment={"SWX_CRASH_AT": f"{point}:2", "SWX_BATCH": "4"}
+    )
     assert dead.returncode == -signal.SIGKILL
     assert "being run by" in replay(store, "run", number, *WHY, code=3)["said"]
     _forget_lease(store)

@@ -35,18 +35,18 @@ def sealed(home: House) -> dict[str, str]:
 def work(home: House, sealed: dict[str, str], first: int, count: int) -> Daemon:
     """A daemon that has answered so many messages; still running."""
     home.send([home.declaration(f"NHW-{i:04d}") for i in range(first, first + count)])
-    daemon = home.daemon(**sealed)
+    daemon = home.daemon(environment=sealed)
     home.collect(receipts(INTEGRATOR), count)
     return daemon
 
 
 def size(home: House, sealed: dict[str, str]) -> int:
-    found = home.cli("audit", "checkpoint", **sealed)
+    found = home.cli("audit", "checkpoint", environment=sealed)
     return int(found.stdout.split("\n")[1]) if found.returncode == 0 else 0
 
 
 def verified(home: House, sealed: dict[str, str]) -> dict[str, Any]:
-    done = home.cli("audit", "verify", "--json", **sealed)
+    done = home.cli("audit", "verify", "--json", environment=sealed)
     assert done.returncode == 0, done.stdout + done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
@@ -55,21 +55,21 @@ def verified(home: House, sealed: dict[str, str]) -> dict[str, Any]:
 def test_the_daemon_seals_beside_its_work(home: House, sealed: dict[str, str]) -> None:
     """What was answered is soon in the log; a second worker does not disturb; everything fits together."""
     daemon = work(home, sealed, 0, 5)
-    home.daemon("--number", "1", **sealed)
+    home.daemon("--number", "1", environment=sealed)
     until(lambda: size(home, sealed) == 6, "the log to have its rules and 5 exchanges", daemon.log_file)
     assert daemon.stop() == 0
     told = verified(home, sealed)
     assert (told["entries"], told["problems"]) == (6, [])
-    assert (home.folder / "audit.head").read_text() == home.cli("audit", "checkpoint", **sealed).stdout
-    assert home.cli("audit", "key", **sealed).stdout.startswith(f"{ORIGIN}+")
+    assert (home.folder / "audit.head").read_text() == home.cli("audit", "checkpoint", environment=sealed).stdout
+    assert home.cli("audit", "key", environment=sealed).stdout.startswith(f"{ORIGIN}+")
 
 
 @pytest.mark.parametrize("point", ["signed", "sealed"])
 def test_killed_while_sealing_the_next_goes_on(home: House, sealed: dict[str, str], point: str) -> None:
     """Never two roots for one size: what was signed and not stored is made anew, and is the same."""
     assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 5).stop() == 0
-    assert home.cli("audit", "seal", SWX_CRASH_AT=point, **sealed).returncode == -signal.SIGKILL
-    done = home.cli("audit", "seal", **sealed)
+    assert home.cli("audit", "seal", environment=sealed | {"SWX_CRASH_AT": point}).returncode == -signal.SIGKILL
+    done = home.cli("audit", "seal", environment=sealed)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "5 entries sealed, the log has 5\n" if point == "signed" else "0 entries sealed, the log has 5\n"
@@ -89,10 +89,10 @@ def test_a_restored_older_database_is_refused_at_start(home: House, sealed: dict
     (home.folder / "exchange.db-wal").unlink(missing_ok=True)
     shutil.copy(home.folder / "backup.db", home.folder / "exchange.db")
 
-    refused = home.daemon(ready=False, **sealed)
+    refused = home.daemon(ready=False, environment=sealed)
     assert refused.process.wait(SECONDS) == 2
     assert "an older database was restored" in refused.log_file.read_text()
-    kept = home.cli("audit", "verify", "--checkpoint", str(home.folder / "audit.head"), **sealed)
+    kept = home.cli("audit", "verify", "--checkpoint", str(home.folder / "audit.head"), environment=sealed)
     assert kept.returncode == 1
     assert "it was cut, or an older one was restored" in kept.stdout
 
@@ -104,10 +104,10 @@ def test_an_exchange_is_proved_to_a_third_party(home: House, sealed: dict[str, s
     assert daemon.stop() == 0
     (number, *_) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
     bundle, folder = home.folder / "evidence.zip", home.folder / "log"
-    done = home.cli("audit", "prove", number, "-o", str(bundle), **sealed)
+    done = home.cli("audit", "prove", number, "-o", str(bundle), environment=sealed)
     assert done.returncode == 0, done.stderr
-    assert home.cli("audit", "export", str(folder), **sealed).returncode == 0
-    key = home.cli("audit", "key", **sealed).stdout.strip()
+    assert home.cli("audit", "export", str(folder), environment=sealed).returncode == 0
+    key = home.cli("audit", "key", environment=sealed).stdout.strip()
     verifier = [sys.executable, "-I", str(ROOT / "bin" / "verify-evidence"), "--log", key]
     shown = subprocess.run([*verifier, bundle, folder], capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
@@ -115,21 +115,21 @@ def test_an_exchange_is_proved_to_a_third_party(home: House, sealed: dict[str, s
     assert f"signed by {INTEGRATOR}" in shown.stdout
     with zipfile.ZipFile(bundle) as packed:
         assert any(name.startswith("schemas/dec/4.9.7/") for name in packed.namelist())
-    assert home.cli("audit", "prove", "0" * 32, **sealed).returncode == 1
+    assert home.cli("audit", "prove", "0" * 32, environment=sealed).returncode == 1
 
 
 def test_what_is_not_sealed_or_was_changed_cannot_be_proved(home: House, sealed: dict[str, str]) -> None:
     assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 1).stop() == 0
     (number,) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
-    early = home.cli("audit", "prove", number, **sealed)
+    early = home.cli("audit", "prove", number, environment=sealed)
     assert (early.returncode, "not sealed yet" in early.stderr) == (2, True)
-    assert home.cli("audit", "seal", **sealed).returncode == 0
+    assert home.cli("audit", "seal", environment=sealed).returncode == 0
     with closing(sqlite3.connect(home.folder / "exchange.db")) as link:
         link.execute("UPDATE exchange SET route = 'elsewhere'")
         link.commit()
-    changed = home.cli("audit", "prove", number, **sealed)
+    changed = home.cli("audit", "prove", number, environment=sealed)
     assert (changed.returncode, "changed after it was sealed" in changed.stderr) == (2, True)
-    found = home.cli("audit", "verify", **sealed)
+    found = home.cli("audit", "verify", environment=sealed)
     assert (found.returncode, number in found.stdout) == (1, True)
 
 
@@ -139,24 +139,24 @@ def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[s
     assert home.cli("keys", "new", "eye").returncode == 0
     vkey = home.cli("witness", "key", "--name", name, "--key", "eye").stdout.strip()
     sealed |= {"SWX_WITNESSES": vkey}
-    assert home.cli("topology", "apply", **sealed).returncode == 0
+    assert home.cli("topology", "apply", environment=sealed).returncode == 0
     assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 2).stop() == 0
-    assert home.cli("audit", "seal", **sealed).returncode == 0
+    assert home.cli("audit", "seal", environment=sealed).returncode == 0
     shutil.copy(home.folder / "exchange.db", home.folder / "backup.db")
-    log_key = home.cli("audit", "key", **sealed).stdout.strip()
+    log_key = home.cli("audit", "key", environment=sealed).stdout.strip()
     command = [sys.executable, "-m", "swexchange", "witness", "run", "--name", name, "--key", "eye", "--log", log_key]
     command += ["--memory", str(home.folder / "seen.json")]
     with subprocess.Popen(command, env=home.environment) as eye:
         try:
-            done = home.cli("audit", "witness", **sealed)
+            done = home.cli("audit", "witness", environment=sealed)
             assert (done.returncode, done.stdout) == (0, f"{name} has signed 2 entries\n"), done.stderr
             assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 2, 1).stop() == 0
-            assert home.cli("audit", "seal", **sealed).returncode == 0
-            done = home.cli("audit", "witness", **sealed)
+            assert home.cli("audit", "seal", environment=sealed).returncode == 0
+            done = home.cli("audit", "witness", environment=sealed)
             assert (done.returncode, done.stdout) == (0, f"{name} has signed 3 entries\n"), done.stderr
             (number, *_) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
             bundle = home.folder / "evidence.zip"
-            assert home.cli("audit", "prove", number, "-o", str(bundle), **sealed).returncode == 0
+            assert home.cli("audit", "prove", number, "-o", str(bundle), environment=sealed).returncode == 0
             verifier = [
                 sys.executable,
                 "-I",
@@ -174,7 +174,7 @@ def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[s
                 (home.folder / f"exchange.db{rest}").unlink(missing_ok=True)
             shutil.copy(home.folder / "backup.db", home.folder / "exchange.db")
             (home.folder / "audit.head").unlink()
-            done = home.cli("audit", "witness", **sealed)
+            done = home.cli("audit", "witness", environment=sealed)
             assert done.returncode == 2
             assert "it has seen 3 entries, the log has 2: an older database was restored" in done.stderr
         finally:
@@ -186,7 +186,7 @@ def test_without_a_key_nothing_is_sealed_and_the_commands_say_what_to_do(home: H
     done = home.cli("audit", "seal")
     assert done.returncode == 2
     assert "SWX_AUDIT_KEY" in done.stderr
-    done = home.cli("audit", "seal", SWX_AUDIT_KEY="audit", SWX_AUDIT_ORIGIN="two words")
+    done = home.cli("audit", "seal", environment={"SWX_AUDIT_KEY": "audit", "SWX_AUDIT_ORIGIN": "two words"})
     assert done.returncode == 2
     assert "SWX_AUDIT_ORIGIN" in done.stderr
     assert home.cli("audit", "checkpoint").returncode == 1

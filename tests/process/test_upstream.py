@@ -118,7 +118,7 @@ def test_watermarks_hold_senders_back_in_the_broker(city: House, province: Provi
     few = {"SWX_BACKLOG_STOP": "6", "SWX_BACKLOG_RESUME": "2", "SWX_BATCH": "2"}
     province.node.stop()
     numbers = [f"MARK-{i:02d}" for i in range(40)]
-    daemon = city.daemon(ready=True, **few)
+    daemon = city.daemon(ready=True, environment=few)
     for start in range(0, 40, 2):
         city.send([_for_province(city, number, "MARK") for number in numbers[start : start + 2]])
         time.sleep(0.5)  # the gate looks every few seconds: traffic has to last longer than that
@@ -176,7 +176,7 @@ def test_killed_between_sending_and_noting_it_the_same_ids_go_again(city: House,
     city.send(bodies)
     worker = city.daemon("--number", "0")
     city.collect(receipts(INTEGRATOR), 5)
-    doomed = city.daemon("--upstream", "province", ready=False, SWX_CRASH_AT="forwarded:3")
+    doomed = city.daemon("--upstream", "province", ready=False, environment={"SWX_CRASH_AT": "forwarded:3"})
     assert doomed.process.wait(SECONDS) == -signal.SIGKILL
     city.daemon("--upstream", "province")
     found = province.received()
@@ -205,7 +205,7 @@ def test_a_wrong_certificate_or_an_open_connection_is_refused(city: House) -> No
 def test_the_provinces_own_queue_stays_untouched_while_we_cannot_decide(city: House, province: Province) -> None:
     """What comes down is acknowledged after the commit, as everywhere: without a database it stays there."""
     province.send(city.signed(world.dxp_msg(world.declaration("KEPT-1"), "KEPT-1", sender=PROVINCE), PROVINCE))
-    doomed = city.daemon("--upstream", "province", ready=False, SWX_CRASH_AT="decided")
+    doomed = city.daemon("--upstream", "province", ready=False, environment={"SWX_CRASH_AT": "decided"})
     assert doomed.process.wait(SECONDS) == -signal.SIGKILL
     until(lambda: f"{OURS}\t1" in province.node.ctl("list_queues", "-q", "name", "messages_ready"), "redelivery")
     city.daemon()
