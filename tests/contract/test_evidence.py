@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from swexchange.auditor import Findings, Problem, audit
 from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import Checkpoint, Note
 from swexchange.core.keys import SigningKey
-from swexchange.core.log import Kind, Span
+from swexchange.core.log import Kind, Signed, Span
 from swexchange.core.model import BusinessKey, Event, Fate, Happening
 from swexchange.core.tiles import WIDTH, TileTree
 from swexchange.errors import ConfigFault
@@ -176,10 +176,13 @@ class _Slow:
     def __init__(self, log: Evidence, quicker: Sealer) -> None:
         self._log, self._quicker = log, quicker
         self.head, self.tile, self.pending, self.leaves = log.head, log.tile, log.pending, log.leaves
+        self.note_rules = log.note_rules
 
-    def seal(self, *arguments: object) -> bool:
+    def seal(
+        self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None
+    ) -> bool:
         assert self._quicker.seal() == 12
-        return self._log.seal(*arguments)  # type: ignore[arg-type]
+        return self._log.seal(size, spans, tiles, made)
 
 
 def test_an_answer_that_waited_stays_the_leaf_it_was(log: Evidence, ledger: FullLedger, sealer: Sealer) -> None:

@@ -10,8 +10,7 @@ from swexchange.core.compare import Change, Effect, Past, PastCopy, change, reco
 from swexchange.core.decide import decide
 from swexchange.core.keys import Key
 from swexchange.core.model import Copy, Decision, Kind, Outcome, Parent
-from swexchange.core.routing import Route
-from swexchange.core.rulebook import Rulebook
+from swexchange.core.rulebook import Route, Rulebook
 from swexchange.whatif import judge, tally
 from tests import world
 from tests.world import CUSTOMS, ENTERPRISE, PORT
@@ -78,12 +77,12 @@ def test_what_was_accepted_may_be_refused_and_the_other_way_round() -> None:
 def test_keys_are_those_in_force_at_receipt() -> None:
     """A key revoked after the receipt does not refuse the past; one revoked before it does."""
 
-    def revoked(**ago: int) -> Rulebook:
-        key: Key = world.registered(ENTERPRISE, revoked_at=world.NOW.replace(**ago))
+    def revoked(year: int) -> Rulebook:
+        key: Key = world.registered(ENTERPRISE, revoked_at=world.NOW.replace(year=year))
         return world.rulebook(keys={**world.rulebook().keys, key.id: key})
 
-    assert judged(past(accepted()), revoked(year=2027))[0] is Change.SAME
-    assert judged(past(accepted()), revoked(year=2025)) == (Change.REFUSED, CUSTOMS, "refused 1002")
+    assert judged(past(accepted()), revoked(2027))[0] is Change.SAME
+    assert judged(past(accepted()), revoked(2025)) == (Change.REFUSED, CUSTOMS, "refused 1002")
 
 
 def test_an_answer_that_found_its_asker_is_compared_as_an_answer() -> None:

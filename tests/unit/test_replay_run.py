@@ -130,7 +130,8 @@ def test_a_lost_broker_ends_it_with_the_rest_unmarked() -> None:
 
 def test_a_rate_is_kept() -> None:
     """About a second's worth at a time, and a wait that brings the whole to the rate."""
-    memory, waits = Memory([parcel(n) for n in range(100)]), []
+    memory = Memory([parcel(n) for n in range(100)])
+    waits: list[float] = []
     paced = run(memory, canary=5, rate=20)
     paced.wait = waits.append
     assert paced.go() is Ending.COMPLETE

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.machinery import SourceFileLoader
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +142,8 @@ def test_the_parts_of_two_exchanges_are_not_mixed(tmp_path: Path) -> None:
     with zipfile.ZipFile(GOLDEN / "refused.zip") as other:
         foreign = {name: other.read(name) for name in other.namelist()}
     for name in ("message.xml", "receipt.xml", "detail.json", "entries/0.json", "entries/0.tlog-proof"):
-        path = rewritten(
-            GOLDEN / "accepted.zip",
-            tmp_path / "mixed.zip",
-            lambda files, name=name: files.update({name: foreign[name]}),
-        )
+        mix = methodcaller("update", {name: foreign[name]})
+        path = rewritten(GOLDEN / "accepted.zip", tmp_path / "mixed.zip", mix)
         with pytest.raises(verifier.Unproved):
             proved(path)
 
@@ -180,7 +179,7 @@ def test_a_key_that_was_not_in_force_proves_nothing(tmp_path: Path) -> None:
     ):
         assert old in keys
         changed = keys.replace(old, new)
-        path = rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", lambda files, new=changed: unlogged(files, new))
+        path = rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", partial(unlogged, changed=changed))
         with pytest.raises(verifier.Unproved, match="not in force"):
             proved(path)
     path = rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", lambda files: unlogged(files, keys))
