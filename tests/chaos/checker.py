@@ -14,7 +14,7 @@ I10 the backlog drained in time, by itself          } these two are seen by the 
 I11 files, threads and memory came back             } and reported here
 I13 no key, password or content stands in a log; no traceback
 
-I6 (hash chain) and I12 (order) are not promised by this version, and not checked.
+I6 (the Merkle log) and I12 (order, which is promised on the way to an upstream only) are not checked here.
 """
 
 from __future__ import annotations

@@ -6,16 +6,16 @@ from tests.chaos.faults import broker, cluster, config, content, database, proce
 from tests.chaos.frame import Fault
 
 NOT_COVERED = (
-    ("F4", "crash at a checkpoint of the audit log: there are no checkpoints in this version"),
+    ("F4", "crash at a checkpoint of the audit log; tests/process/test_sealing.py kills the sealer at its steps"),
     ("F8", "memory exhausted by a limit of the system; that a worker starts afresh when it has grown is another thing"),
     ("F13", "crash inside a schema migration; tests/contract/test_store_migrate.py has refusals and restarts"),
     ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
-    ("F28", "an upstream that is slow or away for hours: the province is one more queue here"),
+    ("F28", "an upstream that is slow or away for hours; tests/process/test_upstream.py has an outage with a restart in it"),
     ("F32", "RabbitMQ's consumer timeout"),
     ("F33", "TLS: wrong certificates"),
     ("F34 F42", "broker or database restored from an older backup"),
     ("F40", "power loss: unsynced or torn writes; the process is killed inside its writes instead"),
-    ("F43", "rows of the audit log altered afterwards: there is no hash chain in this version"),
+    ("F43", "rows of the audit log altered afterwards; tests/contract/test_evidence.py has every kind"),
     ("F44", "a database of another version; tests/contract/test_store_migrate.py"),
     ("F52 F53", "old messages, times at the edges of their window; tests/unit/test_decide_documents.py"),
 )
