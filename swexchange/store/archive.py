@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +14,7 @@ from swexchange.core.forecast import Sample
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.store import rows
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
-from swexchange.store.engine import faults, make_engine, parse_url, where
+from swexchange.store.database import Database
 from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
 
 
@@ -117,21 +115,8 @@ class UpstreamTrail:
     sample: Sample | None  # an earlier look at its backlog
 
 
-class Archive:
+class Archive(Database):
     """Reads a store; any number beside its workers."""
-
-    def __init__(self, url: str) -> None:
-        parsed = parse_url(url)
-        self._where, self._engine = where(parsed), make_engine(parsed, read_only=True)
-
-    def close(self) -> None:
-        """End the connection."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with faults(self._where), self._engine.begin() as connection:
-            yield connection
 
     def search(self, wanted: Filter) -> list[Summary]:
         """Exchanges, newest first, at most `limit`."""

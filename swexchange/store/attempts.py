@@ -9,23 +9,19 @@ from collections.abc import Set
 
 from sqlalchemy import delete, insert, select, update
 
-from swexchange.store.engine import faults, make_engine, parse_url, transaction, where
+from swexchange.store.database import Database
+from swexchange.store.engine import faults, transaction
 from swexchange.store.tables import attempt
 
 Note = tuple[str, int]  # the worker who wrote it, and how many it had written by then
 
 
-class Attempts:
+class Attempts(Database):
     """The notes of one worker, whose name no other has; for one thread. Close it."""
 
     def __init__(self, url: str, worker: str) -> None:
-        parsed = parse_url(url)
-        self._where, self._engine = where(parsed), make_engine(parsed)
+        super().__init__(url)
         self._worker, self._turn = worker, 0
-
-    def close(self) -> None:
-        """End the connection; the notes stay."""
-        self._engine.dispose()
 
     def begin(self, digest: bytes) -> Set[Note]:
         """Note that this worker decides these bytes, no longer those before; see quarantine.Attempts."""

@@ -16,7 +16,8 @@ from swexchange.core.forecast import Sample
 from swexchange.core.lanes import Weights, share
 from swexchange.core.model import Copy, Event, Fate, Happening
 from swexchange.store import rows
-from swexchange.store.engine import faults, make_engine, parse_url, transaction, where
+from swexchange.store.database import Database
+from swexchange.store.engine import faults, transaction
 from swexchange.store.ledger import POSITIONS, copies_query, note, note_failed, put_off, this_copy
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
 
@@ -35,18 +36,8 @@ _is_head = or_(
 )
 
 
-class Backlog:
+class Backlog(Database):
     """A database as upstream.Backlog; for one thread. Close it."""
-
-    def __init__(self, url: str) -> None:
-        parsed = parse_url(url)
-        self._where = where(parsed)
-        self._engine, self._reader = make_engine(parsed), make_engine(parsed, read_only=True)
-
-    def close(self) -> None:
-        """End all connections."""
-        for engine in (self._engine, self._reader):
-            engine.dispose()
 
     # -- who forwards
 
@@ -86,13 +77,13 @@ class Backlog:
 
     def newest(self) -> int:
         """A mark between what is recorded and what will be: the boundary of backlog and live traffic."""
-        with faults(self._where), self._reader.begin() as connection:
+        with self._reading() as connection:
             last = connection.execute(select(func.max(batch.c.id))).scalar() or 0
         return int(last) * POSITIONS + POSITIONS - 1
 
     def size(self, recipients: Collection[str]) -> tuple[int, datetime | None]:
         """How many copies wait for these recipients, and when the oldest was received."""
-        with faults(self._where), self._reader.begin() as connection:
+        with self._reading() as connection:
             found = waiting_upstream(connection)
         mine = [found[recipient] for recipient in recipients if recipient in found]
         return sum(count for count, _ in mine), min((oldest for _, oldest in mine), default=None)
@@ -106,7 +97,7 @@ class Backlog:
         always one copy when there is one.
         """
         at = rows.microseconds(now)
-        with faults(self._where), self._reader.begin() as connection:
+        with self._reading() as connection:
             parts = (copy.c.seq > boundary, copy.c.seq <= boundary)
             live, backlog = (_heads(connection, recipients, part, most, at) for part in parts)
             return list(_within(connection, share(live, backlog, most, weights), max_bytes))

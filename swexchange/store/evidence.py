@@ -8,7 +8,7 @@ that are there, and holes are looked into again: a row that comes late is sealed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -20,7 +20,8 @@ from swexchange.core.model import Event, Outcome
 from swexchange.core.model import Kind as Copied
 from swexchange.errors import Unstorable
 from swexchange.store import leaves, rows
-from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, transaction, where
+from swexchange.store.database import Database
+from swexchange.store.engine import faults, is_sqlite, transaction
 from swexchange.store.evidence_tables import checkpoint, rules, sealed, tile
 from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
@@ -31,24 +32,8 @@ _NO_END = 2**62
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/seal', 0))")
 
 
-class Evidence:
+class Evidence(Database):
     """A database as sealer.Log and auditor.Log; for one thread. Close it."""
-
-    def __init__(self, url: str) -> None:
-        parsed = parse_url(url)
-        self._where = where(parsed)
-        self._engine = make_engine(parsed)
-        self._reader = make_engine(parsed, read_only=True)
-
-    def close(self) -> None:
-        """End all connections."""
-        for engine in (self._engine, self._reader):
-            engine.dispose()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with faults(self._where), self._reader.begin() as connection:
-            yield connection
 
     def head(self) -> Signed | None:
         """The newest checkpoint; None before the first."""

@@ -27,7 +27,8 @@ from swexchange.core.model import (
     Recorded,
 )
 from swexchange.store import rows, tables
-from swexchange.store.engine import as_sqlalchemy, faults, is_sqlite, make_engine, parse_url, transaction, where
+from swexchange.store.database import Database
+from swexchange.store.engine import as_sqlalchemy, faults, is_sqlite, transaction
 from swexchange.store.tables import batch, business_key, copy, event, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
@@ -206,19 +207,8 @@ def _copy_in(connection: Connection, table: Table, values: Sequence[tuple[Any, .
 _PG_TYPES = {"BIGINT": "int8", "INTEGER": "int8", "SMALLINT": "int2", "TEXT": "text", "BLOB": "bytea", "BYTEA": "bytea"}
 
 
-class Ledger:
+class Ledger(Database):
     """A database as pipeline.Ledger; for one thread. Close it."""
-
-    def __init__(self, url: str) -> None:
-        parsed = parse_url(url)
-        self._where = where(parsed)
-        self._engine = make_engine(parsed)
-        self._reader = make_engine(parsed, read_only=True)
-
-    def close(self) -> None:
-        """End all connections."""
-        for engine in (self._engine, self._reader):
-            engine.dispose()
 
     @contextmanager
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:

@@ -89,7 +89,7 @@ class FullLedger(Ledger):
 
     def owed(self, most: int) -> int:
         """How many copies are due or queued, counted to `most` of each."""
-        with faults(self._where), self._reader.begin() as connection:
+        with self._reading() as connection:
             some = (select(copy.c.seq).where(state).limit(most).subquery() for state in (DUE, QUEUED))
             return sum(connection.execute(select(func.count()).select_from(part)).scalar_one() for part in some)
 
@@ -122,7 +122,7 @@ class FullLedger(Ledger):
 
     def _anything(self, *queries: Select[Any]) -> bool:
         """A look without the writers' lock: there is nearly never anything."""
-        with self._reader.begin() as connection:
+        with self._reading() as connection:
             return any(connection.execute(query).first() is not None for query in queries)
 
 

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from swexchange.core.replay import Item
 from swexchange.errors import ConfigFault
 from swexchange.store import rows
-from swexchange.store.engine import faults, make_engine, parse_url, transaction, where
+from swexchange.store.database import Database
+from swexchange.store.engine import faults, transaction
 from swexchange.store.tables import exchange, replay, replay_item, replay_log
 
 
@@ -50,27 +51,12 @@ class Replay:
     log: tuple[tuple[datetime, str, str, str], ...]  # time, event, who, detail
 
 
-class Replays:
+class Replays(Database):
     """All replays of a database; close it."""
-
-    def __init__(self, url: str) -> None:
-        parsed = parse_url(url)
-        self._where, self._engine = where(parsed), make_engine(parsed)
-        self._reader = make_engine(parsed, read_only=True)  # SQLite's writers wait for each other
-
-    def close(self) -> None:
-        """End all connections."""
-        for engine in (self._engine, self._reader):
-            engine.dispose()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with faults(self._where), transaction(self._engine) as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with faults(self._where), self._reader.begin() as connection:
             yield connection
 
     def begin(self, plan: Plan, now: datetime) -> str:

@@ -6,11 +6,11 @@ from tests.chaos.faults import broker, cluster, config, content, database, proce
 from tests.chaos.frame import Fault
 
 NOT_COVERED = (
-    ("F4", "crash at a checkpoint of the audit log; tests/process/test_sealing.py kills the sealer at its steps"),
+    ("F4", "crash at a checkpoint of the audit log; tests/process/test_sealing.py has its steps"),
     ("F8", "memory exhausted by a limit of the system; that a worker starts afresh when it has grown is another thing"),
     ("F13", "crash inside a schema migration; tests/contract/test_store_migrate.py has refusals and restarts"),
     ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
-    ("F28", "an upstream that is slow or away for hours; tests/process/test_upstream.py has an outage with a restart in it"),
+    ("F28", "a slow upstream; tests/process/test_upstream.py has one that is away, and a restart meanwhile"),
     ("F32", "RabbitMQ's consumer timeout"),
     ("F33", "TLS: wrong certificates"),
     ("F34 F42", "broker or database restored from an older backup"),

@@ -1,0 +1,32 @@
+"""What every part of the store opens: one connection to write, one to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from swexchange.store.engine import faults, make_engine, parse_url, where
+
+
+class Database:
+    """A database by its URL, connected when first used; for one thread. Close it.
+
+    Readers have a connection of their own: SQLite's writers wait for each other, readers for nobody.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = parse_url(url)
+        self._where = where(parsed)
+        self._engine, self._reader = make_engine(parsed), make_engine(parsed, read_only=True)
+
+    def close(self) -> None:
+        """End all connections."""
+        for engine in (self._engine, self._reader):
+            engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with faults(self._where), self._reader.begin() as connection:
+            yield connection
