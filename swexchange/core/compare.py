@@ -41,7 +41,13 @@ class PastCopy:
 
     kind: Kind
     to: str
-    sent: bool  # the broker has confirmed it; else the daemon still sends it
+    sent: bool  # a broker has confirmed it
+    dropped: bool = False  # an operator gave it up: nobody sends it by himself
+
+    @property
+    def owed(self) -> bool:
+        """Whether the daemon still sends it, or an upstream's forwarder."""
+        return not (self.sent or self.dropped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,13 +89,13 @@ def _resent(one: Judged, scope: Scope) -> Item | Left:
 
 def _sent_anew(one: Judged, scope: Scope) -> Item | Left:
     to = [one.asker if name == ASKER else name for name in one.now.to]
-    had = {copy.to for copy in one.copies if copy.kind is Kind.MESSAGE}
+    had = {copy.to for copy in one.copies if copy.kind is Kind.MESSAGE and copy.sent}
     return _item(one, [Target(Kind.MESSAGE, name, name in had) for name in to if name], scope)
 
 
 def _item(one: Judged, targets: Sequence[Target], scope: Scope) -> Item | Left:
     """With what is chosen of the targets; what the daemon still owes is left to it."""
-    owed = {(copy.kind, copy.to) for copy in one.copies if not copy.sent}
+    owed = {(copy.kind, copy.to) for copy in one.copies if copy.owed}
     chosen = [t for t in targets if not scope.to or t.to in scope.to]
     mine = tuple(t for t in chosen if (t.kind, t.to) not in owed and not (scope.only_new and t.repeat))
     if mine:

@@ -73,7 +73,8 @@ def _copies(connection: Connection, part: Sequence[rows.Row]) -> dict[int, list[
     found: dict[int, list[PastCopy]] = {}
     for row in connection.execute(_copies_of(list(settled))).mappings():
         sent = row["state"] == "sent" or (row["state"] is None and settled[row["seq"]])
-        found.setdefault(row["seq"], []).append(PastCopy(Kind(row["kind"]), row["recipient"], sent))
+        past = PastCopy(Kind(row["kind"]), row["recipient"], sent, row["state"] == "dropped")
+        found.setdefault(row["seq"], []).append(past)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from swexchange.core.compare import PastCopy
 from swexchange.core.model import BusinessKey, Fate, Kind
-from swexchange.store import Filter, FullLedger, History, open_history
+from swexchange.store import Filter, FullLedger, History, open_backlog, open_history
 from swexchange.store.history import Stretch
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, accepted, after, deliver, parent_of, record
@@ -63,6 +63,20 @@ def test_an_exchange_comes_back_with_its_copies(ledger: FullLedger, history: His
     assert second.copies == (PastCopy(Kind.MESSAGE, ALICE, False), PastCopy(Kind.RECEIPT, CUSTOMS, True))
     assert not any(copy.sent for copy in third.copies)
     assert first.seq < second.seq < third.seq
+
+
+def test_what_waits_for_an_upstream_is_owed_until_an_operator_drops_it(
+    ledger: FullLedger, history: History, database: Database
+) -> None:
+    """Queued: its forwarder sends it. Dropped: nobody does."""
+    sent = accepted("M1", to=(PORT,))
+    ledger.settle(record(ledger, sent, remote=frozenset({PORT})), (), NOW)
+    for dropped in (False, True):
+        (past,) = history.read(Filter(), ALL)
+        assert past.copies[0] == PastCopy(Kind.MESSAGE, PORT, sent=False, dropped=dropped)
+        assert (past.copies[0].owed, past.copies[1].owed) == (not dropped, False)
+        with open_backlog(database.url) as backlog:
+            backlog.drop(sent.exchange_id, PORT, "anna: withdrawn", NOW)
 
 
 def test_the_further_parts_of_a_filter(ledger: FullLedger, history: History) -> None:

@@ -69,6 +69,14 @@ def test_what_the_daemon_still_owes_is_left_to_it() -> None:
     assert targets(plan(late, DECIDE)) == [("message", PORT, False)]
 
 
+def test_what_an_operator_gave_up_may_be_sent_after_all() -> None:
+    """Nobody else sends it; and to its receiver it is new."""
+    one = again(accepted(), TO_BOTH)
+    one = replace(one, copies=(PastCopy(Kind.MESSAGE, CUSTOMS, sent=False, dropped=True),))
+    assert targets(plan(one, replace(RESEND, only_new=True))) == [("message", CUSTOMS, False)]
+    assert targets(plan(one, DECIDE)) == [("message", CUSTOMS, False), ("message", PORT, False)]
+
+
 def test_deciding_again_sends_where_todays_rules_say() -> None:
     """New destinations and repeats are told apart, and repeats can be left out."""
     one = again(accepted(), TO_BOTH)
