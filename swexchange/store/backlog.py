@@ -113,8 +113,7 @@ class Backlog(Database):
             for sent, fate in fates:
                 this = and_(this_copy(sent), QUEUED)
                 if fate is Fate.CONFIRMED:
-                    done = update(copy).where(this).values(state="sent", sent_at=at, due_at=None, lane=None)
-                    connection.execute(done)
+                    connection.execute(update(copy).where(this).values(_over("sent", at)))
                 elif fate is not Fate.UNKNOWN:
                     put_off(connection, this, at, "queued")
             note_failed(connection, fates, at)
@@ -125,10 +124,14 @@ class Backlog(Database):
         seq = select(exchange.c.seq).where(exchange.c.exchange_id == exchange_id).scalar_subquery()
         owed = and_(copy.c.seq == seq, copy.c.recipient == recipient, or_(QUEUED, DUE))
         with faults(self._where), transaction(self._engine) as connection:
-            dropped = update(copy).where(owed).values(state="dropped", sent_at=at, due_at=None, lane=None)
-            count = connection.execute(dropped).rowcount
+            count = connection.execute(update(copy).where(owed).values(_over("dropped", at))).rowcount
             note(connection, [Happening(exchange_id, Event.DROPPED, f"{recipient}: {why}")] * (count > 0), at)
         return count
+
+
+def _over(state: str, at: int) -> dict[str, Any]:
+    """What is left of a copy that waits no longer."""
+    return {"state": state, "sent_at": at, "due_at": None, "lane": None, "replay": None}
 
 
 def _heads(

@@ -141,7 +141,7 @@ _recorded_columns = select(
 )
 _copies_columns = (
     select(
-        *(copy.c[name] for name in ("seq", "n", "kind", "recipient", "state", "tries")),
+        *(copy.c[name] for name in ("seq", "n", "kind", "recipient", "state", "tries", "replay")),
         copy.c.body.label("receipt"),
         *(exchange.c[name] for name in ("exchange_id", "sender", "message_id", "type", "digest", "body")),
         exchange.c.parent_message_id,
@@ -246,7 +246,7 @@ def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int
     for sent, fate in fates:
         this = this_copy(sent)
         if fate is Fate.CONFIRMED:
-            connection.execute(update(copy).where(this).values(state="sent", sent_at=at, due_at=None))
+            connection.execute(update(copy).where(this).values(state="sent", sent_at=at, due_at=None, replay=None))
             continue
         put_off(connection, this, at, "due")
     note_failed(connection, fates, at)

@@ -97,9 +97,10 @@ def copy_rows(entry: Entry, seq: int, now: int) -> Iterator[tuple[Any, ...]]:
         is_receipt = copy.kind is Kind.RECEIPT
         body = copy.body if is_receipt else None
         if copy.to in entry.remote:
-            yield seq, n, str(copy.kind), copy.to, body, "queued", now, None, 0, None if is_receipt else lane
+            queued = ("queued", now, None, 0, None if is_receipt else lane, copy.replay or None)
+            yield seq, n, str(copy.kind), copy.to, body, *queued
         else:
-            yield seq, n, str(copy.kind), copy.to, body, None, None, None, None, None
+            yield seq, n, str(copy.kind), copy.to, body, None, None, None, None, None, None
 
 
 def key_rows(decision: Decision, seq: int) -> Iterator[tuple[str, str, int]]:
@@ -144,7 +145,7 @@ def first_detail(detail: str) -> str:
 
 
 def copy_of(row: Row) -> Copy:
-    """A copy from a row that joins `copy` (its body as `receipt`) with its `exchange`."""
+    """A copy from a row that joins `copy` (its body as `receipt`) with its `exchange`; `replay` may be absent."""
     kind = Kind(row["kind"])
     is_receipt = kind is Kind.RECEIPT
     answered = None if is_receipt else row["parent_message_id"]
@@ -156,6 +157,7 @@ def copy_of(row: Row) -> Copy:
         correlation_id=answered if answered is not None else row["message_id"],
         exchange_id=row["exchange_id"],
         body=bytes(row["receipt"] if is_receipt else row["body"]),
+        replay=row.get("replay") or "",
     )
 
 

@@ -108,6 +108,7 @@ copy = Table(
     Column("sent_at", BigInteger),
     Column("tries", SmallInteger),
     Column("lane", Text),  # of a queued copy: what it must not overtake
+    Column("replay", Text),  # of a queued copy: the replay that sends it; NULL: ordinary traffic
 )
 Index("copy_due", copy.c.due_at, sqlite_where=DUE, postgresql_where=DUE)
 for _name, _columns in (

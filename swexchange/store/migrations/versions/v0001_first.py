@@ -57,6 +57,7 @@ CREATE TABLE copy (
     sent_at BIGINT,
     tries SMALLINT,
     lane TEXT,
+    replay TEXT,
     PRIMARY KEY (seq, n)
 );
 CREATE INDEX copy_due ON copy (due_at) WHERE state = 'due';
