@@ -1,7 +1,9 @@
 """Runs a planned replay: canary first, in order per business key, at a rate, until it fails too often.
 
 Claim, publish, mark. What dies between the last two leaves items claimed: the next run sends
-these once more with the same ids. Planning is `core.replay`; the store keeps plan and lease.
+these once more with the same ids. What goes to an upstream is never published here: the mark
+queues it, in the transaction that says the item is done, and the upstream's forwarder sends it.
+Planning is `core.replay`; the store keeps plan and lease.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Stock(Protocol):
         """The next items behind a seq in order, at most so many; durable before it returns."""
 
     def mark(self, done: Sequence[Done], now: datetime) -> None:
-        """Note what became of claimed items, in the exchanges' trails too."""
+        """Note what became of claimed items, in the exchanges' trails too; queue what goes to an upstream of these."""
 
 
 class Ending(StrEnum):
@@ -148,7 +150,7 @@ class Run:
 
         def decide_all(found: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
             again = [decide_each([d], rules, parcels[d.tag].received_at or now)[0] for d in found]
-            decisions = [taken_at(decision, rules, now) for decision in again]
+            decisions = [_of_replay(self.replay_id, taken_at(decision, rules, now)) for decision in again]
             taken.update((d.tag, decision.exchange_id) for d, decision in zip(found, decisions, strict=True))
             return decisions
 
@@ -172,6 +174,11 @@ def _fates(report: Report) -> dict[str, tuple[str, str]]:
 
 def _refusal(decided: Decision | Recorded) -> str:
     return f"refused {decided.code}" if decided.outcome is Outcome.REJECTED else ""
+
+
+def _of_replay(replay_id: str, decision: Decision) -> Decision:
+    """With copies that say which replay sends them: what is recorded for an upstream is sent later, by others."""
+    return replace(decision, copies=tuple(replace(copy, replay=replay_id) for copy in decision.copies))
 
 
 class _Marked:

@@ -12,6 +12,7 @@ import click
 
 from swexchange.broker import Outlet
 from swexchange.cli import exits
+from swexchange.cli.judging import rules_of
 from swexchange.cli.output import progress
 from swexchange.cli.replay import operator, replay, show
 from swexchange.cli.wiring import load_rules, server
@@ -78,7 +79,8 @@ def run(settings: Settings, /, plan_id: str, reason: str, as_json: bool, **pace:
 def _run(settings: Settings, running: Running, plan_id: str, pace: Pace) -> Ending:
     planned = running.get(plan_id)
     with _accepting(settings, planned.how) as accepting:
-        running.take(accepting.rules.digest if accepting else "", utc_now())
+        rules = accepting.rules if accepting else rules_of(settings)
+        running.take(accepting.rules.digest if accepting else "", utc_now(), rules.remote)
         left = planned.items - planned.counts.get("sent", 0)
         stop = threading.Event()
         why = "broken off"

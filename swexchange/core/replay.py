@@ -118,9 +118,11 @@ class Parcel:
     seq: int
     exchange_id: str
     keys: tuple[BusinessKey, ...]  # those of one declaration are sent in order
-    copies: tuple[Copy, ...]  # to send; empty for a message to accept
+    copies: tuple[Copy, ...]  # to send at once; empty for a message to accept
     delivery: Delivery | None = None  # the message to accept after all
     received_at: datetime | None = None  # when it came
+    queued: tuple[Copy, ...] = ()  # to queue for an upstream, whose forwarder sends them
+    lane: str = ""  # what these must not overtake
 
 
 BEHIND = "behind a failed one"  # the fate of an item that must not overtake another

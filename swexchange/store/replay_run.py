@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, exists, func, insert, select, update
 
-from swexchange.core.model import Delivery, Event, Happening, Kind
+from swexchange.core.model import Copy, Delivery, Event, Happening, Kind
 from swexchange.core.replay import BEHIND, Does, Done, Parcel
 from swexchange.errors import Busy, ConfigFault, Unstorable
 from swexchange.store import rows
@@ -37,9 +37,10 @@ class Running(Replays):
     def __init__(self, url: str, replay_id: str, runner: Runner, max_bytes: int) -> None:
         super().__init__(url)
         self._id, self._runner, self._max_bytes = replay_id, runner, max_bytes
+        self._remote: Set[str] = frozenset()
 
-    def take(self, rules_digest: str, now: datetime) -> None:
-        """Take the lease and make every item outstanding that is not sent.
+    def take(self, rules_digest: str, now: datetime, remote: Set[str] = frozenset()) -> None:
+        """Take the lease and make every item outstanding that is not sent; `remote`: who is behind an upstream.
 
         Raises Busy while somebody else runs it or one of its exchanges is in another replay, and
         ConfigFault when it cannot be run any more.
@@ -50,6 +51,7 @@ class Running(Replays):
         try:
             with self._writing() as connection:
                 self._take(connection, rules_digest, found, at)
+            self._remote = remote
         except Unstorable:  # two began in the same moment: the unique index has let one of them pass
             raise Busy("another replay that shares an exchange has just begun", do="Try again later") from None
 
@@ -95,7 +97,7 @@ class Running(Replays):
             query = query.join_from(replay_item, exchange, exchange.c.seq == replay_item.c.seq)
             found = connection.execute(query.where(these).order_by(replay_item.c.seq)).mappings().all()
             receipts = _receipts(connection, seqs)
-            return [_parcel(row, receipts.get(row["seq"])) for row in found]
+            return [_parcel(row, receipts.get(row["seq"]), self._remote) for row in found]
 
     def _fitting(self, connection: Connection, after: int, limit: int) -> list[int]:
         query = select(replay_item.c.seq, func.length(exchange.c.body))
@@ -123,7 +125,7 @@ class Running(Replays):
                 if one.fate:
                     this = and_(of_this, replay_item.c.seq == one.parcel.seq)
                     connection.execute(update(replay_item).where(this).values(state="failed", fate=one.fate, at=at))
-            _add_new_copies(connection, sent, at)
+            _record_copies(connection, sent, self._id, at)
             note(connection, (h for one in done for h in self._happenings(one)), at)
 
     def _happenings(self, one: Done) -> Iterator[Happening]:
@@ -132,6 +134,8 @@ class Running(Replays):
         said = f"{self._id} {one.fate}".strip()
         for sent in one.parcel.copies:
             yield Happening(one.parcel.exchange_id, Event.REPLAYED, f"{said} {sent.kind} {sent.to}")
+        for queued in () if one.fate else one.parcel.queued:
+            yield Happening(one.parcel.exchange_id, Event.REPLAYED, f"{said} queued {queued.kind} {queued.to}")
         if one.parcel.delivery:
             yield Happening(one.parcel.exchange_id, Event.REPLAYED, f"{said} {one.accepted_as}".strip())
         if one.accepted_as:
@@ -180,27 +184,47 @@ def _receipts(connection: Connection, seqs: Sequence[int]) -> dict[int, bytes]:
     return {seq: bytes(body) for seq, body in connection.execute(query)}
 
 
-def _parcel(row: rows.Row, receipt: bytes | None) -> Parcel:
+def _parcel(row: rows.Row, receipt: bytes | None, remote: Set[str]) -> Parcel:
     recorded = rows.decision_of(row, "")
     number, keys = recorded.exchange_id, recorded.keys
     if row["does"] == Does.ACCEPT:
         delivery = Delivery(0, recorded.submitter, recorded.body)
         return Parcel(row["seq"], number, keys, (), delivery, recorded.received_at)
     targets = json.loads(row["targets"])
-    copies = (rows.copy_of({**row, "kind": kind, "recipient": to, "receipt": receipt}) for kind, to, _ in targets)
-    return Parcel(row["seq"], number, keys, tuple(copies))
+    copies = [rows.copy_of({**row, "kind": kind, "recipient": to, "receipt": receipt}) for kind, to, _ in targets]
+    own, queued = (tuple(c for c in copies if (c.to in remote) is is_remote) for is_remote in (False, True))
+    return Parcel(row["seq"], number, keys, own, queued=queued, lane=recorded.lane)
 
 
-def _add_new_copies(connection: Connection, sent: Sequence[Done], at: int) -> None:
-    """Copies to participants who had none: from now on they stand in the audit log as all others do."""
-    wanted = {(one.parcel.seq, c.to) for one in sent for c in one.parcel.copies if c.kind is Kind.MESSAGE}
-    query = select(copy.c.seq, copy.c.n, copy.c.kind, copy.c.recipient)
+def _record_copies(connection: Connection, sent: Sequence[Done], replay_id: str, at: int) -> None:
+    """Keep the exchanges' copies true: new destinations are added, what was dropped and sent is sent, the rest queued.
+
+    A new copy stands in the audit log as all others do. A queued one knows its lane and its replay.
+    """
+    columns = copy.c.seq, copy.c.n, copy.c.kind, copy.c.recipient, copy.c.state
+    states: dict[tuple[int, str, str], str | None] = {}
     last: dict[int, int] = {}
-    for seq, n, kind, recipient in connection.execute(query.where(copy.c.seq.in_({seq for seq, _ in wanted}))):
-        last[seq] = max(n, last.get(seq, 0))
-        if kind == Kind.MESSAGE:
-            wanted.discard((seq, recipient))
-    for seq, recipient in sorted(wanted):
-        last[seq] = last.get(seq, -1) + 1
-        row = {"seq": seq, "n": last[seq], "kind": str(Kind.MESSAGE), "recipient": recipient}
-        connection.execute(insert(copy), {**row, "state": "sent", "sent_at": at})
+    query = select(*columns).where(copy.c.seq.in_([one.parcel.seq for one in sent]))
+    for seq, n, kind, recipient, state in connection.execute(query):
+        states[seq, kind, recipient] = state
+        last[seq] = max(n, last.get(seq, -1))
+    for seq, changed, values in _changes(sent, replay_id, at):
+        key = seq, str(changed.kind), changed.to
+        if key not in states:
+            last[seq] = last.get(seq, -1) + 1
+            row = {"seq": seq, "n": last[seq], "kind": str(changed.kind), "recipient": changed.to}
+            connection.execute(insert(copy), {**row, **values})
+        elif values["state"] == "queued" or states[key] == "dropped":
+            this = and_(copy.c.seq == seq, copy.c.kind == str(changed.kind), copy.c.recipient == changed.to)
+            connection.execute(update(copy).where(this).values(values))
+
+
+def _changes(sent: Sequence[Done], replay_id: str, at: int) -> Iterator[tuple[int, Copy, dict[str, Any]]]:
+    """Each copy of these items with its exchange's seq and what its row says from now on."""
+    for parcel in (one.parcel for one in sent):
+        for published in parcel.copies:
+            yield parcel.seq, published, {"state": "sent", "sent_at": at}
+        for queued in parcel.queued:
+            lane = parcel.lane if queued.kind is Kind.MESSAGE else ""
+            waits = {"state": "queued", "due_at": at, "tries": 0, "lane": lane or None, "replay": replay_id}
+            yield parcel.seq, queued, waits

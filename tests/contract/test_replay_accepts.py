@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from swexchange.core.decide import decide
+from swexchange.core.lanes import Weights
 from swexchange.core.model import Decision, Delivery, Fate
 from swexchange.core.replay import Done, Parcel
 from swexchange.core.rulebook import Rulebook
 from swexchange.pipeline import process
 from swexchange.replay import Accepting, Ending, Pace, Run
-from swexchange.store import FullLedger, open_archive
+from swexchange.store import FullLedger, open_archive, open_backlog
 from tests import world
 from tests.contract.conftest import Database
 from tests.unit.test_replay_run import Memory
@@ -58,6 +60,20 @@ def test_it_is_judged_as_of_then_and_recorded_as_of_today(ledger: FullLedger, da
     assert before is not None
     assert (new.decision.outcome, new.decision.received_at, before.decision.outcome) == ("accepted", TODAY, "rejected")
     assert (new.decision.body, new.copies[0].to, new.copies[0].state) == (old.body, world.CUSTOMS, "sent")
+
+
+def test_what_goes_to_an_upstream_is_queued_for_it(ledger: FullLedger, database: Database) -> None:
+    """Recorded as accepted it is done: the forwarder sends it later, and says which replay it is."""
+    old = refused(ledger, world.declared())
+    rules = world.rulebook()
+    behind = replace(rules.participants[world.CUSTOMS], upstream="province")
+    rules = replace(rules, participants={**rules.participants, world.CUSTOMS: behind})
+    (done,), memory = replayed(ledger, rules, parcel(old))
+    assert (done.fate, bool(done.accepted_as)) == ("", True)
+    assert [ids for ids in memory.published if decide(world.declared(), rules, TODAY).copies[0].id in ids] == []
+    with open_backlog(database.url) as backlog:
+        (copy,) = backlog.take(rules.remote, 2**40, 10, Weights(), 2**20, TODAY)
+    assert (copy.to, copy.exchange_id, copy.replay) == (world.CUSTOMS, done.accepted_as, "R1")
 
 
 def test_after_a_crash_it_is_known_again(ledger: FullLedger) -> None:

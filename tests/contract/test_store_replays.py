@@ -5,18 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import pytest
 
 from swexchange.core.identity import claim
-from swexchange.core.model import BusinessKey, Kind
+from swexchange.core.lanes import Weights
+from swexchange.core.model import BusinessKey, Copy, Fate, Kind
 from swexchange.core.replay import BEHIND, Does, Done, Item, Parcel, Target
 from swexchange.errors import Busy, ConfigFault
-from swexchange.store import FullLedger, Replays, Runner, Running, open_archive, open_replays, open_running
+from swexchange.store import (
+    FullLedger,
+    Replays,
+    Runner,
+    Running,
+    open_archive,
+    open_backlog,
+    open_replays,
+    open_running,
+)
 from swexchange.store.replays import Plan
 from tests.contract.conftest import Database
-from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, rejected
+from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, record, rejected
 
+PROVINCE = "DXPGDP4400000001"
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 TO_CUSTOMS = (Target(Kind.MESSAGE, CUSTOMS, True),)
 Runs = Callable[..., Running]
@@ -56,10 +68,10 @@ def planned(replays: Replays, seqs: Sequence[int], targets: Sequence[Target] = T
     return replays.seal(number, {"found": len(seqs)}, "ann@host", after(minutes=minute)).id
 
 
-def taken(runs: Runs, number: str, name: str = "one", minute: int = 2) -> Running:
+def taken(runs: Runs, number: str, name: str = "one", minute: int = 2, remote: frozenset[str] = frozenset()) -> Running:
     """A run that has the lease."""
     running = runs(number, name)
-    running.take("", after(minutes=minute))
+    running.take("", after(minutes=minute), remote)
     return running
 
 
@@ -127,6 +139,79 @@ def test_receipts_and_new_destinations(replays: Replays, runs: Runs, seqs: list[
         ("message", PORT, "sent"),
     ]
     assert trail.copies[2].id == parcel.copies[1].id
+
+
+REMOTE = frozenset({PROVINCE})
+
+
+def forwarded(database: Database) -> list[Copy]:
+    """What the province's forwarder takes at once, and is confirmed."""
+    with open_backlog(database.url) as backlog:
+        copies = backlog.take(REMOTE, 2**40, 10, Weights(), 2**20, after(minutes=9))
+        backlog.settle([(copy, Fate.CONFIRMED) for copy in copies], after(minutes=9))
+    return list(copies)
+
+
+def test_what_goes_to_an_upstream_is_queued_in_its_lane_once_its_item_is_done(
+    replays: Replays, runs: Runs, ledger: FullLedger, database: Database
+) -> None:
+    """Sent before or new to it: the forwarder sends it in order and says which replay it is; nobody else does."""
+    sent = [replace(accepted(f"M{n}", to=(CUSTOMS, PROVINCE)[n % 2 :]), lane="A") for n in range(3)]
+    ledger.settle(record(ledger, *sent, remote=REMOTE), (), NOW)
+    while forwarded(database):
+        pass
+    number = planned(replays, [65536, 65537, 65538], [*TO_CUSTOMS, Target(Kind.MESSAGE, PROVINCE)])
+    running = taken(runs, number, remote=REMOTE)
+    parcels = running.claim(-1, 10, after(minutes=2))
+    assert [[c.to for c in p.copies] for p in parcels] == [[CUSTOMS]] * 3
+    assert [[c.to for c in p.queued] for p in parcels] == [[PROVINCE]] * 3
+    assert forwarded(database) == []
+    running.mark([Done(parcels[0]), Done(parcels[1]), Done(parcels[2], "returned")], after(minutes=2))
+    assert running.get(number).counts == {"sent": 2, "failed": 1}
+    assert ledger.due(after(minutes=5), 10, REMOTE) == ()
+    originals = [p.queued[0] for p in parcels]
+    assert [forwarded(database), forwarded(database), forwarded(database)] == [
+        [replace(originals[0], replay=number)],
+        [replace(originals[1], replay=number)],
+        [],
+    ]
+    assert database.rows("SELECT DISTINCT state, lane, replay FROM copy WHERE recipient = '" + PROVINCE + "'") == [
+        ("sent", None, None)
+    ]
+    said = database.rows("SELECT detail FROM event WHERE event = 'replayed' ORDER BY id")
+    assert [detail for (detail,) in said][:2] == [f"{number} message {CUSTOMS}", f"{number} queued message {PROVINCE}"]
+
+
+def test_a_dropped_copy_that_was_sent_after_all_is_sent(
+    replays: Replays, runs: Runs, ledger: FullLedger, database: Database
+) -> None:
+    """Published or queued: what an operator gave up is not given up any more."""
+    sent = accepted("M1", to=(CUSTOMS, PROVINCE))
+    ledger.settle(record(ledger, sent, remote=REMOTE), [(sent.copies[0], Fate.RETURNED)], NOW)
+    with open_backlog(database.url) as backlog:
+        assert [backlog.drop(sent.exchange_id, to, "anna", NOW) for to in (CUSTOMS, PROVINCE)] == [1, 1]
+    number = planned(replays, [65536], [*TO_CUSTOMS, Target(Kind.MESSAGE, PROVINCE)])
+    running = taken(runs, number, remote=REMOTE)
+    all_done(running, running.claim(-1, 10, after(minutes=2)))
+    assert database.rows("SELECT recipient, state FROM copy WHERE kind = 'message' ORDER BY n") == [
+        (CUSTOMS, "sent"),
+        (PROVINCE, "queued"),
+    ]
+    assert [copy.id for copy in forwarded(database)] == [sent.copies[1].id]
+
+
+def test_a_replayed_copy_goes_where_the_rules_say_by_then(
+    replays: Replays, runs: Runs, seqs: list[int], ledger: FullLedger
+) -> None:
+    """The upstream is taken out of the rules before it was sent: our own broker gets it, with its replay."""
+    number = planned(replays, seqs[:1])
+    running = taken(runs, number, remote=frozenset({CUSTOMS}))
+    all_done(running, running.claim(-1, 10, after(minutes=2)))
+    assert ledger.due(after(minutes=2), 10, frozenset({CUSTOMS})) == ()
+    (copy,) = ledger.due(after(minutes=2), 10)
+    assert (copy.to, copy.replay) == (CUSTOMS, number)
+    ledger.mark([(copy, Fate.CONFIRMED)], after(minutes=2))
+    assert ledger.due(after(minutes=9), 10) == ()
 
 
 def test_a_refused_message_comes_as_it_came(replays: Replays, runs: Runs, ledger: FullLedger) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from swexchange.broker.client import Received
 from swexchange.broker.topology import inbox, receipts
 from swexchange.core.decide import decide
 from swexchange.core.model import Delivery
@@ -146,6 +147,25 @@ def _upstream(home: House) -> dict[str, object]:
 def _in_intake(home: House) -> int:
     listed = home.broker("list_queues", "-q", "name", "messages").splitlines()
     return next(int(line.split()[1]) for line in listed if line.startswith("swx.intake"))
+
+
+def test_a_replay_goes_up_through_the_forwarder(city: House, province: Province) -> None:
+    """Queued while the province is down, the run is done; then it arrives once more, in order, and says so."""
+    numbers = ["AGAIN-1", "AGAIN-2", "AGAIN-3"]
+    daemon = city.daemon()
+    city.send([_for_province(city, number, "AGAIN") for number in numbers])
+    assert _collect(province, 3, city) == numbers
+    province.node.stop()
+    shown = json.loads(city.cli("replay", "plan", "--receiver", PROVINCE, "--to", PROVINCE, "--json").stdout)
+    done = city.cli("replay", "run", shown["id"], "--reason", "the province lost them", "--json")
+    assert (done.returncode, json.loads(done.stdout)["counts"]) == (0, {"sent": 3}), done.stderr
+    province.restart()
+    found: list[Received] = []
+    until(lambda: len(found.extend(province.received()) or found) >= 3, "the replay", daemon.log_file)
+    assert [(copy.correlation_id, copy.replay) for copy in found] == [(number, shown["id"]) for number in numbers]
+    again = json.loads(city.cli("replay", "plan", "--receiver", PROVINCE, "--to", PROVINCE, "--json").stdout)
+    assert again["items"] == 3
+    assert daemon.stop() == 0
 
 
 def test_an_operator_gives_up_a_copy(city: House, province: Province) -> None:

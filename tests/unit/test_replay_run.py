@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import pytest
@@ -62,6 +62,16 @@ def test_everything_goes_once_under_the_name_of_the_replay() -> None:
     assert sorted(i for ids in memory.published for i in ids) == sorted(f"{n}-{c}" for n in range(25) for c in (0, 1))
     assert set(memory.marked.values()) == {""}
     assert memory.replays == {"R1"}
+
+
+def test_what_goes_to_an_upstream_is_not_published() -> None:
+    """The stock queues it when the item is marked; an item of which nothing else is to be sent is done at once."""
+    memory = Memory(
+        [replace(parcel(0), copies=(), queued=parcel(0).copies), replace(parcel(1), queued=parcel(2).copies)]
+    )
+    assert run(memory).go() is Ending.COMPLETE
+    assert memory.published == [["1-0"]]
+    assert memory.marked == {0: "", 1: ""}
 
 
 def test_a_canary_that_fails_ends_it() -> None:
