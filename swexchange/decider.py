@@ -5,7 +5,7 @@ The decision itself is `core.decide`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -16,11 +16,13 @@ from swexchange.core.rulebook import Rulebook
 from swexchange.errors import Fault
 
 TOGETHER = 100  # messages in step: some 10 MB of documents
-BYTES = 16 * 1024 * 1024  # of messages for one thread: some 3,000 ordinary ones
+BYTES = 16 * 1024 * 1024  # of messages in step, and for one thread: some 3,000 ordinary ones
 
 DecideAll = Callable[[Sequence[Delivery], Rulebook, datetime], list[Decision]]
 """How a batch is decided: deliveries, rules and time in, one decision each, in order."""
 
+Dated = tuple[Delivery, datetime]
+"""A delivery, and the time as of which it is decided."""
 
 OnBug = Callable[[Decision, Exception], object]
 """Told of a message that is held because deciding it raised."""
@@ -30,8 +32,13 @@ def decide_each(
     deliveries: Sequence[Delivery], rules: Rulebook, now: datetime, on_bug: OnBug = lambda *_: None
 ) -> list[Decision]:
     """Decide a batch, each message guarded: what one provokes must not stop the others; `on_bug` is told."""
-    parts = (deliveries[i : i + TOGETHER] for i in range(0, len(deliveries), TOGETHER))
-    return [decision for part in parts for decision in _in_step(part, rules, now, on_bug)]
+    return list(decide_as_of(((delivery, now) for delivery in deliveries), rules, on_bug))
+
+
+def decide_as_of(dated: Iterable[Dated], rules: Rulebook, on_bug: OnBug = lambda *_: None) -> Iterator[Decision]:
+    """As `decide_each`, each message as of a time of its own; only those that go together are in memory."""
+    for part in _parts(dated):
+        yield from _in_step(part, rules, on_bug)
 
 
 def hold_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
@@ -39,7 +46,20 @@ def hold_each(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) ->
     return [held(delivery, rules, now) for delivery in deliveries]
 
 
-def _in_step(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime, on_bug: OnBug) -> list[Decision]:
+def _parts(dated: Iterable[Dated]) -> Iterator[list[Dated]]:
+    part: list[Dated] = []
+    size = 0
+    for one in dated:
+        part.append(one)
+        size += len(one[0].body)
+        if len(part) == TOGETHER or size > BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _in_step(part: Sequence[Dated], rules: Rulebook, on_bug: OnBug) -> list[Decision]:
     """Every message through one stage before any goes to the next.
 
     A stage's code (parser, signature, schema) is larger than the processor's caches: taken
@@ -47,7 +67,7 @@ def _in_step(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime, on_
     An unexpected exception is its message's alone; a fault is ours.
     """
     decided: dict[int, Decision] = {}
-    underway = [(i, in_stages(delivery, rules, now)) for i, delivery in enumerate(deliveries)]
+    underway = [(i, in_stages(delivery, rules, now)) for i, (delivery, now) in enumerate(part)]
     while underway:
         for i, deciding in underway:
             try:
@@ -57,10 +77,11 @@ def _in_step(deliveries: Sequence[Delivery], rules: Rulebook, now: datetime, on_
             except Fault:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a message provokes must not stop the others
-                decided[i] = held(deliveries[i], rules, now, f"{type(error).__name__} while deciding")
+                delivery, now = part[i]
+                decided[i] = held(delivery, rules, now, f"{type(error).__name__} while deciding")
                 on_bug(decided[i], error)
         underway = [(i, deciding) for i, deciding in underway if i not in decided]
-    return [decided[i] for i in range(len(deliveries))]
+    return [decided[i] for i in range(len(part))]
 
 
 class FreshThreads:

@@ -21,7 +21,7 @@ from swexchange.core.model import BusinessKey, Copy, Decision, Delivery, Fate, O
 from swexchange.core.replay import BEHIND, Done, Parcel, waves
 from swexchange.core.rulebook import Rulebook
 from swexchange.crashpoint import crashpoint
-from swexchange.decider import decide_each
+from swexchange.decider import decide_as_of
 from swexchange.pipeline import Ledger, Report, Sink, process
 
 RECENT = 1000  # items over which failures are counted
@@ -149,7 +149,7 @@ class Run:
         taken: dict[int, str] = {}  # exchange ids by tag
 
         def decide_all(found: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
-            again = [decide_each([d], rules, parcels[d.tag].received_at or now)[0] for d in found]
+            again = decide_as_of(((d, parcels[d.tag].received_at or now) for d in found), rules)
             decisions = [_of_replay(self.replay_id, taken_at(decision, rules, now)) for decision in again]
             taken.update((d.tag, decision.exchange_id) for d, decision in zip(found, decisions, strict=True))
             return decisions

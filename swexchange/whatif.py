@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import tee
 
 from swexchange.core.compare import Change, Judged, Past, judged
 from swexchange.core.model import Delivery
 from swexchange.core.rulebook import Rulebook
-from swexchange.decider import decide_each
+from swexchange.decider import decide_as_of
 
 
 def judge(found: Iterable[Past], rules: Rulebook) -> Iterator[Judged]:
     """Decide recorded exchanges again under these rules, in the order they come."""
-    for past in found:
-        recorded = past.decision
-        delivery = Delivery(0, recorded.submitter, recorded.body)
-        (fresh,) = decide_each([delivery], rules, recorded.received_at)
-        yield judged(past, fresh)
+    past, again = tee(found)
+    deliveries = ((Delivery(0, p.decision.submitter, p.decision.body), p.decision.received_at) for p in again)
+    return map(judged, past, decide_as_of(deliveries, rules))
 
 
 @dataclass(frozen=True, slots=True)

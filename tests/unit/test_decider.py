@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from swexchange.core import codes
 from swexchange.core.decide import decide
 from swexchange.core.model import Delivery, Finding
 from swexchange.core.rulebook import Rulebook
-from swexchange.decider import TOGETHER, FreshThreads, decide_each
+from swexchange.decider import BYTES, TOGETHER, FreshThreads, decide_as_of, decide_each
 from swexchange.errors import Fault
-from tests.world import NOW, RIVAL, answered, declared, delivery, import_response, inventory, rulebook, signed
+from tests.world import (
+    ENTERPRISE,
+    NOW,
+    RIVAL,
+    answered,
+    declared,
+    delivery,
+    import_response,
+    inventory,
+    registered,
+    rulebook,
+    signed,
+)
 
 RULES = rulebook()
 
@@ -38,6 +52,25 @@ def test_together_is_as_one_by_one() -> None:
     assert {decision.outcome for decision in alone} == {"accepted", "rejected", "waiting"}
     assert decide_each(batch, RULES, NOW) == alone
     assert FreshThreads(decide_each)(batch, RULES, NOW) == alone
+
+
+def test_each_message_may_have_its_own_time() -> None:
+    """Together or alone, the key's end and the exchange id are as of the message's own time, in its place."""
+    key = registered(ENTERPRISE, valid_to=NOW + timedelta(minutes=100))
+    rules = replace(RULES, keys={**RULES.keys, key.id: key})
+    dated = [(message, NOW + timedelta(minutes=n)) for n, message in enumerate(mixed())]
+    alone = [decide(message, rules, then) for message, then in dated]
+    assert [d.code for d in alone[98:127:7]] == [codes.ACCEPTED] + [codes.KEY_NOT_IN_FORCE] * 4
+    assert list(decide_as_of(iter(dated), rules)) == alone
+
+
+def test_no_more_is_read_than_goes_together() -> None:
+    """By number, and by bytes where messages are large."""
+    for size, together in ((1, TOGETHER), (BYTES // 4, 5)):
+        read: list[int] = []
+        dated = ((delivery(bytes(size)), NOW) for n in range(TOGETHER + 1) if read.append(n) is None)  # type: ignore[func-returns-value]
+        next(decide_as_of(dated, RULES))
+        assert len(read) == together
 
 
 def _with_check(check: Callable[..., tuple[Finding, ...]]) -> Rulebook:
