@@ -99,7 +99,8 @@ def _rules(settings: Settings) -> Iterator[Check]:
         if participant.sends and participant.id not in able:
             what = f"{participant.id} has no key in force"
             yield Check("keys", what, Danger.STOP, "Nothing it sends can be accepted", "Register its key")
-    if trouble := rules.keys[rules.platform.key.id].trouble(now):
+    key = rules.platform.key
+    if key and (trouble := rules.keys[key.id].trouble(now)):
         yield Check("keys", trouble, Danger.STOP, "Nobody can trust its receipts", "Name another under platform: key:")
 
 

@@ -125,7 +125,7 @@ def _receipt_of(case: Case, decision: Decision, rules: Rulebook) -> tuple[Copy, 
 
 def _receipt(decision: Decision, rules: Rulebook) -> tuple[Copy, ...]:
     to = decision.sender or decision.submitter
-    if to not in rules.participants:
+    if to not in rules.participants or rules.platform.key is None:
         return ()
     body = receipt.build(decision, to, rules.platform)
     name = receipt_id(decision.exchange_id, to)

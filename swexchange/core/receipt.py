@@ -20,6 +20,7 @@ _INFO, _NOTE = 300, 500  # characters of ResponseInfo and Note
 
 def build(decision: Decision, to: str, platform: Platform) -> bytes:
     """The receipt's bytes: signed and canonical; the same decision always gives the same bytes."""
+    assert platform.key, "a platform without its key answers nobody"
     findings = decision.findings or (Finding(codes.ACCEPTED),)
     if not decision.sender:  # who is not authenticated learns a code, no detail
         findings = tuple(_without_detail(finding) for finding in findings)

@@ -153,7 +153,7 @@ class Platform:
 
     id: str  # our participant id
     node: str  # our node id, 1-8 characters
-    key: SigningKey = field(repr=False)
+    key: SigningKey | None = field(repr=False)  # None where nothing is sent: then decisions have no receipts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swexchange import keyfile
-from swexchange.core.keys import Key, SigningKey
+from swexchange.core.keys import Key
 from swexchange.core.rulebook import ANYTHING, Participant, Platform
 from swexchange.errors import ConfigFault
 from swexchange.rules.sheet import Sheet, suggest
@@ -43,7 +43,7 @@ def _key_entries(sheet: Sheet) -> Iterator[tuple[str, dict[str, str], Place]]:
 def read_platform(sheet: Sheet, keys: Mapping[str, Key], key_folders: Sequence[Path] | None) -> Platform | None:
     """Ourselves; None with a problem noted.
 
-    Without key folders a throw-away key signs: for checks, which send nothing.
+    Without key folders it has no key: for checks and what-ifs, which send nothing.
     """
     entry, place = sheet.data["platform"], ("platform", "key")
     public = keys.get(entry["key"])
@@ -51,7 +51,7 @@ def read_platform(sheet: Sheet, keys: Mapping[str, Key], key_folders: Sequence[P
         sheet.problem(f"platform.key {entry['key']} is not among platform.keys", place)
         return None
     if key_folders is None:
-        return Platform(entry["id"], entry["node"], SigningKey.from_seed(entry["key"], bytes(32)))
+        return Platform(entry["id"], entry["node"], None)
     try:
         private = keyfile.load(entry["key"], key_folders)
     except ConfigFault as fault:

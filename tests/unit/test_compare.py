@@ -9,7 +9,7 @@ import pytest
 from swexchange.core.compare import Change, Effect, Past, PastCopy, change, recorded_effect
 from swexchange.core.decide import decide
 from swexchange.core.keys import Key
-from swexchange.core.model import Copy, Decision, Kind, Outcome, Parent
+from swexchange.core.model import Copy, Decision, Delivery, Kind, Outcome, Parent
 from swexchange.core.rulebook import Route, Rulebook
 from swexchange.whatif import judge, tally
 from tests import world
@@ -45,6 +45,18 @@ def test_the_same_rules_change_nothing() -> None:
     assert (answer.outcome, refused.outcome) == (Outcome.WAITING, Outcome.REJECTED)
     for decision in (accepted(), answer, refused):
         assert judged(past(decision), world.rulebook())[0] is Change.SAME
+
+
+@pytest.mark.parametrize("delivery", [world.declared(), world.delivery(b"<a></a>")])
+def test_without_the_platforms_key_all_is_the_same_but_there_is_no_receipt(delivery: Delivery) -> None:
+    """A what-if signs nothing, whatever is decided."""
+    rules = world.rulebook()
+    keyless = replace(rules, platform=replace(rules.platform, key=None))
+    decision = decide(delivery, rules, world.NOW)
+    messages = tuple(copy for copy in decision.copies if copy.kind is Kind.MESSAGE)
+    assert decision.receipt is not None
+    assert decide(delivery, keyless, world.NOW) == replace(decision, copies=messages)
+    assert judged(past(decision), keyless) == judged(past(decision), rules)
 
 
 def test_another_destination_is_told_with_both() -> None:

@@ -36,6 +36,14 @@ def _settings(folder: Path, expected_code: str) -> Settings:
     return Settings(routes=str(folder / "routes.yaml"), keys=str(folder / "keys"), schemas=str(world.SCHEMAS))
 
 
+def test_rules_without_keys_can_sign_nothing(tmp_path: Path) -> None:
+    """What sends nothing needs no private key, and cannot have one; with the folder there is one."""
+    settings = _settings(tmp_path, "4202")
+    with closing(Explainer()) as explainer:
+        loaded = [wiring.load_rules(settings, explainer, with_keys=given).platform for given in (False, True)]
+    assert [platform.key is None for platform in loaded] == [True, False]
+
+
 def test_an_edit_while_loading_is_not_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file changes between loading and testing, to one whose test fails: that one's turn is the next reload."""
     settings = _settings(tmp_path, "4202")
