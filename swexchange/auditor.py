@@ -41,6 +41,9 @@ class Log(Protocol):
     def badly_matched(self) -> Sequence[str]:
         """Answers that came before their parent, whose row now says what no event and no parent confirms."""
 
+    def badly_added(self) -> Sequence[str]:
+        """Exchanges with a copy that was neither decided nor sent by a replay."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -76,6 +79,8 @@ def audit(
     yield from _known(tile, keys, known, found.size)
     for exchange in log.badly_matched():
         yield Problem(f"exchange {exchange}", "its row names a parent or a recipient that no MATCHED event confirms")
+    for exchange in log.badly_added():
+        yield Problem(f"exchange {exchange}", "it has a further copy that no REPLAYED event confirms")
 
 
 Tile = Callable[[int, int], bytes]

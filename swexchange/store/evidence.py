@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, select, text, update
 
 from swexchange.core.log import Exhibit, Kind, Leaf, Signed, Span
 from swexchange.core.model import Event, Outcome
@@ -25,7 +25,7 @@ from swexchange.store.engine import faults, is_sqlite, transaction
 from swexchange.store.evidence_tables import checkpoint, rules, sealed, tile
 from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
-from swexchange.store.tables import batch, copy, event, exchange
+from swexchange.store.tables import ADDED, batch, copy, event, exchange
 
 LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind
 _NO_END = 2**62
@@ -113,6 +113,11 @@ class Evidence(Database):
         with self._reading() as connection:
             return list(connection.execute(_unexplained).scalars())
 
+    def badly_added(self) -> Sequence[str]:
+        """Exchanges with a copy that was neither decided nor sent by a replay."""
+        with self._reading() as connection:
+            return list(connection.execute(_unreplayed).scalars())
+
     def seal(
         self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None
     ) -> bool:
@@ -161,10 +166,26 @@ _explained = exists().where(
     _parent.c.sender == exchange.c.parent_sender,
 )
 _elsewhere = exists().where(
-    copy.c.seq == exchange.c.seq, copy.c.kind == str(Copied.MESSAGE), copy.c.recipient != exchange.c.parent_sender
+    copy.c.seq == exchange.c.seq,
+    copy.c.kind == str(Copied.MESSAGE),
+    copy.c.recipient != exchange.c.parent_sender,
+    copy.c.n < ADDED,
 )
 _unexplained = select(exchange.c.exchange_id).where(
     exchange.c.tries.is_not(None), exchange.c.outcome != str(Outcome.WAITING), ~_explained | _elsewhere
+)
+
+
+_replayed = exists().where(
+    event.c.exchange_id == exchange.c.exchange_id,
+    event.c.event == str(Event.REPLAYED),
+    event.c.detail.endswith(literal(" message ") + copy.c.recipient),
+)
+_is_matched = and_(exchange.c.tries.is_not(None), func.coalesce(exchange.c.parent_sender, "") == copy.c.recipient)
+_unreplayed = (
+    select(exchange.c.exchange_id)
+    .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
+    .where(copy.c.n >= ADDED, ~_replayed, ~_is_matched)
 )
 
 

@@ -12,7 +12,7 @@ from swexchange.core.log import Kind, Leaf, Span
 from swexchange.store import entries
 from swexchange.store.evidence_tables import rules
 from swexchange.store.ledger import POSITIONS
-from swexchange.store.tables import batch, copy, event, exchange
+from swexchange.store.tables import ADDED, batch, copy, event, exchange
 
 PAGE = 500  # exchanges read at once
 NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id, Kind.RULES: rules.c.id}
@@ -22,7 +22,7 @@ _exchanges = select(*((batch if name in batch.c else exchange).c[name] for name 
     exchange, batch, batch.c.id == exchange.c.batch_id
 )
 _exchanges_with_bodies = _exchanges.add_columns(exchange.c.body)
-_copies = select(*(copy.c[name] for name in entries.COPY_COLUMNS))
+_copies = select(*(copy.c[name] for name in entries.COPY_COLUMNS)).where(copy.c.n < ADDED)
 _events = select(*(event.c[name] for name in entries.EVENT_COLUMNS))
 _rules = select(*(rules.c[name] for name in entries.RULES_COLUMNS))
 

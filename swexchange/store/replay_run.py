@@ -17,7 +17,7 @@ from swexchange.store import rows
 from swexchange.store.engine import faults, transaction
 from swexchange.store.ledger import note
 from swexchange.store.replays import Replays, digest_of, is_leased, log, row_of, set_items
-from swexchange.store.tables import OUTSTANDING, REPLAYED, copy, exchange, replay, replay_item
+from swexchange.store.tables import ADDED, OUTSTANDING, REPLAYED, copy, exchange, replay, replay_item
 
 LEASE = 45_000_000  # microseconds a run may be silent: longer than it waits for the broker
 
@@ -199,19 +199,20 @@ def _parcel(row: rows.Row, receipt: bytes | None, remote: Set[str]) -> Parcel:
 def _record_copies(connection: Connection, sent: Sequence[Done], replay_id: str, at: int) -> None:
     """Keep the exchanges' copies true: new destinations are added, what was dropped and sent is sent, the rest queued.
 
-    A new copy stands in the audit log as all others do. A queued one knows its lane and its replay.
+    A new copy is numbered apart: the leaf of its exchange says what was decided, a REPLAYED event what was added.
+    A queued one knows its lane and its replay.
     """
     columns = copy.c.seq, copy.c.n, copy.c.kind, copy.c.recipient, copy.c.state
     states: dict[tuple[int, str, str], str | None] = {}
-    last: dict[int, int] = {}
+    last = dict.fromkeys((one.parcel.seq for one in sent), ADDED - 1)
     query = select(*columns).where(copy.c.seq.in_([one.parcel.seq for one in sent]))
     for seq, n, kind, recipient, state in connection.execute(query):
         states[seq, kind, recipient] = state
-        last[seq] = max(n, last.get(seq, -1))
+        last[seq] = max(n, last[seq])
     for seq, changed, values in _changes(sent, replay_id, at):
         key = seq, str(changed.kind), changed.to
         if key not in states:
-            last[seq] = last.get(seq, -1) + 1
+            last[seq] += 1
             row = {"seq": seq, "n": last[seq], "kind": str(changed.kind), "recipient": changed.to}
             connection.execute(insert(copy), {**row, **values})
         elif values["state"] == "queued" or states[key] == "dropped":

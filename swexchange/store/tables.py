@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 batch_number = Sequence("batch_number", metadata=metadata)  # PostgreSQL's; SQLite counts on
+ADDED = 16_384  # copy.n of the first copy that a replay added to an exchange: it is no part of what was decided then
 hashes = bindparam("hashes", type_=ARRAY(BigInteger))
 
 # Partial indexes. Queries use these very words: with a parameter, a database may not see that the index serves.

@@ -6,14 +6,18 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from swexchange.auditor import Findings, audit
 from swexchange.core.identity import claim
+from swexchange.core.keys import SigningKey
 from swexchange.core.lanes import Weights
 from swexchange.core.model import BusinessKey, Copy, Fate, Kind
 from swexchange.core.replay import BEHIND, Does, Done, Item, Parcel, Target
 from swexchange.errors import Busy, ConfigFault
+from swexchange.sealer import HighWater, Sealer
 from swexchange.store import (
     FullLedger,
     Replays,
@@ -21,6 +25,7 @@ from swexchange.store import (
     Running,
     open_archive,
     open_backlog,
+    open_evidence,
     open_replays,
     open_running,
 )
@@ -139,6 +144,26 @@ def test_receipts_and_new_destinations(replays: Replays, runs: Runs, seqs: list[
         ("message", PORT, "sent"),
     ]
     assert trail.copies[2].id == parcel.copies[1].id
+
+
+def test_a_copy_to_somebody_new_leaves_the_sealed_log_true(
+    replays: Replays, runs: Runs, seqs: list[int], database: Database, tmp_path: Path
+) -> None:
+    """What was decided stays as it was sealed; the added copy is confirmed by its event, and a forged one is not."""
+    key = SigningKey.from_seed("audit", b"\7" * 32)
+    with open_evidence(database.url) as log:
+        sealer = Sealer(log, "sw.example/audit", key, HighWater(tmp_path / "audit.head"), lambda: NOW)
+        assert sealer.seal() == 5
+        running = taken(runs, planned(replays, seqs[:2], (Target(Kind.MESSAGE, PORT), Target(Kind.MESSAGE, PROVINCE))))
+        all_done(running, running.claim(-1, 10, after(minutes=2)))
+        for sealed in (4, 0):
+            assert list(audit(log, [sealer.verifier], {}, Findings())) == []
+            assert sealer.seal() == sealed
+        with closing(database.connect()) as link:
+            link.execute(f"UPDATE copy SET recipient = '{BOB}' WHERE seq = {seqs[1]} AND recipient = '{PORT}'")
+            link.commit()
+        (problem,) = audit(log, [sealer.verifier], {}, Findings())
+    assert problem.what == "it has a further copy that no REPLAYED event confirms"
 
 
 REMOTE = frozenset({PROVINCE})
