@@ -161,7 +161,12 @@ def test_a_replay_goes_up_through_the_forwarder(city: House, province: Province)
     assert (done.returncode, json.loads(done.stdout)["counts"]) == (0, {"sent": 3}), done.stderr
     province.restart()
     found: list[Received] = []
-    until(lambda: len(found.extend(province.received()) or found) >= 3, "the replay", daemon.log_file)
+
+    def have_come() -> bool:
+        found.extend(province.received())
+        return len(found) >= len(numbers)
+
+    until(have_come, "the replay", daemon.log_file)
     assert [(copy.correlation_id, copy.replay) for copy in found] == [(number, shown["id"]) for number in numbers]
     again = json.loads(city.cli("replay", "plan", "--receiver", PROVINCE, "--to", PROVINCE, "--json").stdout)
     assert again["items"] == 3
