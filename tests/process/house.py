@@ -94,6 +94,7 @@ class House:
         (self.folder / "schemas").symlink_to(ROOT / "schemas")
         rules = _trimmed()
         change(rules)
+        own_rules.own(rules)
         own_rules.write(rules, self.routes)
         own_rules.write_private((rules["platform"], *rules["participants"]), self.folder / "keys")
         for command in (("db", "upgrade"), ("topology", "apply")):
