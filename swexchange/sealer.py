@@ -174,7 +174,7 @@ class Observer(Protocol):
 
 
 class SealingThread(threading.Thread):
-    """Seals again and again, beside a worker; ends with `stop`. Its faults are told, and end nothing."""
+    """Seals again and again, beside a worker; ends with `stop`. Faults, and errors of ours, are told and end nothing."""
 
     def __init__(self, sealer: Sealer, seconds: float, observer: Observer) -> None:
         super().__init__(name="sealer", daemon=True)
@@ -193,8 +193,13 @@ class SealingThread(threading.Thread):
                 if self._sealer.is_due(self._seconds):
                     self._seal()
             except Fault as fault:
-                self._observer.not_sealed(fault)
-                self._stopping.wait(self._seconds)
+                self._failed(fault)
+            except Exception as error:  # noqa: BLE001 - an end that nobody sees would leave the log unsealed
+                self._failed(Fault(f"unexpected {type(error).__name__}"))
+
+    def _failed(self, fault: Fault) -> None:
+        self._observer.not_sealed(fault)
+        self._stopping.wait(self._seconds)
 
     def _seal(self) -> None:
         if rules := self._rules:

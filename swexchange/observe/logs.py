@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -50,10 +51,13 @@ def _as_json(_: Any, __: str, event: Mapping[str, Any]) -> str:
 
 
 class _Lines:
-    """A logger to stderr whose lines wait for `flush_logs`: one write a batch, not one a message."""
+    """A logger to stderr whose lines wait for `flush_logs`: one write a batch, not one a message.
+
+    Several threads may log and flush: a line is taken out by one of them, and by one only.
+    """
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
 
     def msg(self, line: str) -> None:
         """Keep a line."""
@@ -63,7 +67,10 @@ class _Lines:
 
     def flush(self) -> None:
         """Write what was kept. A closed or full stderr must not stop the traffic."""
-        lines, self._lines = self._lines, []
+        lines: list[str] = []
+        with suppress(IndexError):  # empty, perhaps by another thread
+            while True:
+                lines.append(self._lines.popleft())
         with suppress(OSError, ValueError):
             sys.stderr.write("".join(lines))
             sys.stderr.flush()
