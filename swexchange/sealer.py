@@ -174,7 +174,7 @@ class Observer(Protocol):
 
 
 class SealingThread(threading.Thread):
-    """Seals again and again, beside a worker; ends with `stop`. Faults, and errors of ours, are told and end nothing."""
+    """Seals again and again, beside a worker; ends with `stop`. Faults and errors of ours are told, and end nothing."""
 
     def __init__(self, sealer: Sealer, seconds: float, observer: Observer) -> None:
         super().__init__(name="sealer", daemon=True)
