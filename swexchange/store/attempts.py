@@ -10,7 +10,6 @@ from collections.abc import Set
 from sqlalchemy import delete, insert, select, update
 
 from swexchange.store.database import Database
-from swexchange.store.engine import faults, transaction
 from swexchange.store.tables import attempt
 
 Note = tuple[str, int]  # the worker who wrote it, and how many it had written by then
@@ -28,17 +27,17 @@ class Attempts(Database):
         self._turn += 1
         own, values = attempt.c.worker == self._worker, {"digest": digest, "turn": self._turn}
         others = select(attempt.c.worker, attempt.c.turn).where(attempt.c.digest == digest, ~own)
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             if not connection.execute(update(attempt).where(own).values(values)).rowcount:
                 connection.execute(insert(attempt), {"worker": self._worker, **values})
             return {(worker, turn) for worker, turn in connection.execute(others)}
 
     def end(self) -> None:
         """Withdraw this worker's note; see quarantine.Attempts."""
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             connection.execute(delete(attempt).where(attempt.c.worker == self._worker))
 
     def forget(self, digest: bytes) -> None:
         """Remove every worker's note on these bytes; see quarantine.Attempts."""
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             connection.execute(delete(attempt).where(attempt.c.digest == digest))

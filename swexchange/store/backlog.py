@@ -17,7 +17,6 @@ from swexchange.core.lanes import Weights, share
 from swexchange.core.model import Copy, Event, Fate, Happening
 from swexchange.store import rows
 from swexchange.store.database import Database
-from swexchange.store.engine import faults, transaction
 from swexchange.store.ledger import POSITIONS, copies_query, note, note_failed, put_off, this_copy
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
 
@@ -45,7 +44,7 @@ class Backlog(Database):
         """Take or keep the lease of an upstream; how it stands, None where another holds it."""
         at, until = rows.microseconds(now), rows.microseconds(now + timedelta(seconds=seconds))
         mine = or_(upstream.c.holder == holder, upstream.c.held_until < at)
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             if connection.execute(select(upstream.c.name).where(upstream.c.name == name)).first() is None:
                 # Two at the same moment: one is refused by the primary key, and finds the row next time.
                 row = {"name": name, "holder": holder, "held_until": until, **_told(Standing())}
@@ -57,7 +56,7 @@ class Backlog(Database):
 
     def release(self, name: str, holder: str) -> None:
         """Give the lease back, so that another need not wait for its end."""
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             mine = and_(upstream.c.name == name, upstream.c.holder == holder)
             connection.execute(update(upstream).where(mine).values(held_until=0))
 
@@ -69,7 +68,7 @@ class Backlog(Database):
             "sampled_sent": sample.sent,
             "sampled_free": sample.free,
         }
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             row = {**_told(standing), **looked}
             connection.execute(update(upstream).where(upstream.c.name == name).values(row))
 
@@ -109,7 +108,7 @@ class Backlog(Database):
         without an answer stays at the head of its lane and spends no attempt.
         """
         at = rows.microseconds(now)
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             for sent, fate in fates:
                 this = and_(this_copy(sent), QUEUED)
                 if fate is Fate.CONFIRMED:
@@ -123,7 +122,7 @@ class Backlog(Database):
         at = rows.microseconds(now)
         seq = select(exchange.c.seq).where(exchange.c.exchange_id == exchange_id).scalar_subquery()
         owed = and_(copy.c.seq == seq, copy.c.recipient == recipient, or_(QUEUED, DUE))
-        with faults(self._where), transaction(self._engine) as connection:
+        with self._writing() as connection:
             count = connection.execute(update(copy).where(owed).values(_over("dropped", at))).rowcount
             note(connection, [Happening(exchange_id, Event.DROPPED, f"{recipient}: {why}")] * (count > 0), at)
         return count

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from swexchange.store.engine import faults, make_engine, parse_url, where
+from swexchange.store.engine import faults, make_engine, parse_url, transaction, where
 
 
 class Database:
@@ -29,4 +29,10 @@ class Database:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with faults(self._where), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, *, synced: bool = True) -> Iterator[Connection]:
+        """A transaction; see `engine.transaction` for one that is not synced."""
+        with faults(self._where), transaction(self._engine, synced=synced) as connection:
             yield connection

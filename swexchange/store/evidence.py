@@ -21,7 +21,7 @@ from swexchange.core.model import Kind as Copied
 from swexchange.errors import Unstorable
 from swexchange.store import leaves, rows
 from swexchange.store.database import Database
-from swexchange.store.engine import faults, is_sqlite, transaction
+from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import checkpoint, rules, sealed, tile
 from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
@@ -122,7 +122,7 @@ class Evidence(Database):
         self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None
     ) -> bool:
         """Add spans, tiles and the checkpoint in one transaction; False when the log is no longer of this size."""
-        with faults(self._where), transaction(self._engine) as connection:
+        with self._writing() as connection:
             if not is_sqlite(connection):  # SQLite has one writer anyway
                 connection.execute(_LOCK)
             if (connection.execute(_size).scalar() or 0) != size or _is_sealed(connection, spans[0]):
@@ -140,7 +140,7 @@ class Evidence(Database):
 
     def cosigned(self, size: int, note: str, witnesses: int) -> None:
         """Replace a checkpoint's note by one that so many witnesses have signed."""
-        with faults(self._where), transaction(self._engine) as connection:
+        with self._writing() as connection:
             this = update(checkpoint).where(checkpoint.c.size == size)
             connection.execute(this.values(note=note, witnesses=witnesses))
 
@@ -151,7 +151,7 @@ class Evidence(Database):
             if connection.execute(known).first():
                 return
         row = {"at": rows.microseconds(at), "digest": digest, "known_keys": keys}
-        with suppress(Unstorable), faults(self._where), transaction(self._engine) as connection:
+        with suppress(Unstorable), self._writing() as connection:
             connection.execute(insert(rules), row)  # refused where another sealer was quicker
 
 

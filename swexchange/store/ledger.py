@@ -28,7 +28,7 @@ from swexchange.core.model import (
 )
 from swexchange.store import rows, tables
 from swexchange.store.database import Database
-from swexchange.store.engine import as_sqlalchemy, faults, is_sqlite, transaction
+from swexchange.store.engine import as_sqlalchemy, is_sqlite
 from swexchange.store.tables import batch, business_key, copy, event, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
@@ -213,7 +213,7 @@ class Ledger(Database):
     @contextmanager
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:
         """Open a transaction that no other writer of these identities overlaps; see pipeline.Ledger."""
-        with faults(self._where), transaction(self._engine) as connection:
+        with self._writing() as connection:
             if is_sqlite(connection):  # BEGIN IMMEDIATE: there is no other writer at all
                 number = connection.execute(_next_number).scalar_one()
             else:
@@ -227,7 +227,7 @@ class Ledger(Database):
     def settle(self, batch_number: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note that a batch was published, but for the copies that failed; see pipeline.Ledger."""
         at = rows.microseconds(now)
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             done = update(batch).where(batch.c.id == batch_number, batch.c.settled_at.is_(None))
             connection.execute(done.values(settled_at=at))
             mark_all(connection, failed, at)
@@ -235,7 +235,7 @@ class Ledger(Database):
     def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were sent again; see pipeline.Ledger."""
         at = rows.microseconds(now)
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             mark_all(connection, fates, at)
             resent = (Happening(c.exchange_id, Event.RESENT, c.to) for c, fate in fates if fate is Fate.CONFIRMED)
             note(connection, resent, at)

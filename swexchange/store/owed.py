@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, in
 
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
 from swexchange.store import rows
-from swexchange.store.engine import faults, is_sqlite, transaction
+from swexchange.store.engine import is_sqlite
 from swexchange.store.ledger import LONGEST_PAUSE, POSITIONS, Book, Ledger, copies_query
 from swexchange.store.tables import DUE, QUEUED, WAITING, batch, copy, exchange
 
@@ -60,32 +60,31 @@ class FullLedger(Ledger):
     @contextmanager
     def matching(self, now: datetime) -> Iterator[MatchBook]:
         """Open a write transaction for `match`."""
-        with faults(self._where), transaction(self._engine) as connection:
+        with self._writing() as connection:
             yield MatchBook(connection, 0, rows.microseconds(now))
 
     def due(self, now: datetime, limit: int, remote: Set[str] = frozenset()) -> Sequence[Copy]:
         """Claim copies to send again; see forwarder.Outstanding."""
         at = rows.microseconds(now)
-        with faults(self._where):
-            if remote != self._remote:
-                self._reassign(at, remote)
-            if not self._anything(_doubtful(at).limit(1), _due(at).limit(1)):
+        if remote != self._remote:
+            self._reassign(at, remote)
+        if not self._anything(_doubtful(at).limit(1), _due(at).limit(1)):
+            return ()
+        with self._writing(synced=False) as connection:
+            _doubt(connection, at)
+            _hand_over(connection, at, remote)
+            own = _due(at).where(copy.c.recipient.not_in(remote)).limit(limit)
+            claimed = connection.execute(_skipping(connection, own)).all()
+            # Both: SQLite finds no index for the pairs alone.
+            keys = and_(
+                copy.c.seq.in_({seq for seq, _ in claimed}),
+                tuple_(copy.c.seq, copy.c.n).in_([tuple(row) for row in claimed]),
+            )
+            connection.execute(update(copy).where(keys).values(due_at=at + CLAIM))
+            if not claimed:
                 return ()
-            with transaction(self._engine, synced=False) as connection:
-                _doubt(connection, at)
-                _hand_over(connection, at, remote)
-                own = _due(at).where(copy.c.recipient.not_in(remote)).limit(limit)
-                claimed = connection.execute(_skipping(connection, own)).all()
-                # Both: SQLite finds no index for the pairs alone.
-                keys = and_(
-                    copy.c.seq.in_({seq for seq, _ in claimed}),
-                    tuple_(copy.c.seq, copy.c.n).in_([tuple(row) for row in claimed]),
-                )
-                connection.execute(update(copy).where(keys).values(due_at=at + CLAIM))
-                if not claimed:
-                    return ()
-                found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)).mappings()
-                return [rows.copy_of(row) for row in found]
+            found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)).mappings()
+            return [rows.copy_of(row) for row in found]
 
     def owed(self, most: int) -> int:
         """How many copies are due or queued, counted to `most` of each."""
@@ -97,7 +96,7 @@ class FullLedger(Ledger):
         """Who is behind an upstream may have changed: all that is owed goes where the rules now say."""
         others, theirs = and_(QUEUED, copy.c.recipient.not_in(remote)), _theirs(remote)
         if self._anything(*(select(copy.c.seq).where(some).limit(1) for some in (others, theirs))):
-            with transaction(self._engine, synced=False) as connection:
+            with self._writing(synced=False) as connection:
                 connection.execute(update(copy).where(others).values(state="due", due_at=at, lane=None))
                 while _hand_over(connection, at, remote):
                     pass
@@ -108,17 +107,16 @@ class FullLedger(Ledger):
         at = rows.microseconds(now)
         due = and_(WAITING, _has_come(exchange.c.next_try, at, LONGEST_WAIT))
         query = select(exchange).where(due).order_by(exchange.c.next_try).limit(limit)
-        with faults(self._where):
-            if not self._anything(select(exchange.c.seq).where(due).limit(1)):
-                return ()
-            with transaction(self._engine, synced=False) as connection:
-                found = connection.execute(_skipping(connection, query)).mappings().all()
-                for row in found:
-                    tries = row["tries"] or 0
-                    pause = min(LONGEST_WAIT, SECOND * 2 ** min(tries, 10))
-                    again = {"tries": min(tries + 1, 1000), "next_try": at + pause}
-                    connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
-                return [rows.decision_of(row, "") for row in found]
+        if not self._anything(select(exchange.c.seq).where(due).limit(1)):
+            return ()
+        with self._writing(synced=False) as connection:
+            found = connection.execute(_skipping(connection, query)).mappings().all()
+            for row in found:
+                tries = row["tries"] or 0
+                pause = min(LONGEST_WAIT, SECOND * 2 ** min(tries, 10))
+                again = {"tries": min(tries + 1, 1000), "next_try": at + pause}
+                connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
+            return [rows.decision_of(row, "") for row in found]
 
     def _anything(self, *queries: Select[Any]) -> bool:
         """A look without the writers' lock: there is nearly never anything."""

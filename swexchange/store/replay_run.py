@@ -14,7 +14,6 @@ from swexchange.core.model import Copy, Delivery, Event, Happening, Kind
 from swexchange.core.replay import BEHIND, Does, Done, Parcel
 from swexchange.errors import Busy, ConfigFault, Unstorable
 from swexchange.store import rows
-from swexchange.store.engine import faults, transaction
 from swexchange.store.ledger import note
 from swexchange.store.replays import Replays, digest_of, is_leased, log, row_of, set_items
 from swexchange.store.tables import ADDED, OUTSTANDING, REPLAYED, copy, exchange, replay, replay_item
@@ -115,7 +114,7 @@ class Running(Replays):
     def mark(self, done: Sequence[Done], now: datetime) -> None:
         """Note what became of items; see replay.Stock. Not synced: a crash that undoes it has them sent again."""
         at = rows.microseconds(now)
-        with faults(self._where), transaction(self._engine, synced=False) as connection:
+        with self._writing(synced=False) as connection:
             self._renew(connection, now, only_running=False)
             of_this = and_(_of(self._id), replay_item.c.state == "sending")
             sent = [one for one in done if not one.fate]

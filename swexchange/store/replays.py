@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,6 @@ from swexchange.core.replay import Item
 from swexchange.errors import ConfigFault
 from swexchange.store import rows
 from swexchange.store.database import Database
-from swexchange.store.engine import faults, transaction
 from swexchange.store.tables import exchange, replay, replay_item, replay_log
 
 
@@ -53,11 +51,6 @@ class Replay:
 
 class Replays(Database):
     """All replays of a database; close it."""
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with faults(self._where), transaction(self._engine) as connection:
-            yield connection
 
     def begin(self, plan: Plan, now: datetime) -> str:
         """A plan without items yet; its id: time, then what was asked for."""
