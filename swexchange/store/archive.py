@@ -151,11 +151,11 @@ class Archive(Database):
             last = connection.execute(_last).scalar_one_or_none()
             return Open(
                 waiting=waiting,
-                waiting_since=_moment(waiting_since),
+                waiting_since=rows.moment_if(waiting_since),
                 due={recipient: count for recipient, count, _ in due},
-                due_since=_moment(min((oldest for _, _, oldest in due), default=None)),
+                due_since=rows.moment_if(min((oldest for _, _, oldest in due), default=None)),
                 unsettled=connection.execute(_unsettled).scalar_one(),
-                last_received=_moment(last),
+                last_received=rows.moment_if(last),
                 hour=connection.execute(_counted.where(recent)).scalar_one(),
                 rules=connection.execute(_last_rules).scalar_one_or_none() or "",
                 held=connection.execute(_counted.where(*_held)).scalar_one(),
@@ -253,7 +253,7 @@ def _trail(connection: Connection, row: rows.Row) -> Trail:
         decision=rows.decision_of(row, row["rules_digest"]),
         parent=rows.parent_of(row),
         committed_at=rows.moment(row["committed_at"]),
-        settled_at=_moment(row["settled_at"]),
+        settled_at=rows.moment_if(row["settled_at"]),
         copies=tuple(_copy_trail(c, row) for c in copies),
         events=tuple((rows.moment(at), what, detail) for at, what, detail in events),
         receipt=next(receipts, None),
@@ -262,10 +262,6 @@ def _trail(connection: Connection, row: rows.Row) -> Trail:
 
 def _copy_trail(found: rows.Row, row: rows.Row) -> CopyTrail:
     whole = rows.copy_of({**row, "kind": found["kind"], "recipient": found["recipient"], "receipt": found["body"]})
-    state = found["state"] or ("sent" if row["settled_at"] is not None else "unsettled")
+    state = rows.copy_state(found["state"], row["settled_at"])
     at = {"sent": found["sent_at"] or row["settled_at"], "dropped": found["sent_at"]}.get(state, found["due_at"])
-    return CopyTrail(whole.id, whole.kind, whole.to, state, _moment(at), found["tries"] or 0, len(whole.body))
-
-
-def _moment(stored: int | None) -> datetime | None:
-    return None if stored is None else rows.moment(stored)
+    return CopyTrail(whole.id, whole.kind, whole.to, state, rows.moment_if(at), found["tries"] or 0, len(whole.body))

@@ -173,8 +173,8 @@ def standing_of(row: rows.Row) -> Standing:
     return Standing(
         state=State(row["breaker"]),
         reason=row["reason"],
-        since=_moment(row["since"]),
-        last_success=_moment(row["last_success"]),
+        since=rows.moment_if(row["since"]),
+        last_success=rows.moment_if(row["last_success"]),
         sent=row["sent"],
         pace=row["pace"] / 3600,
     )
@@ -196,7 +196,3 @@ def _told(standing: Standing) -> dict[str, Any]:
         "sent": standing.sent,
         "pace": round(standing.pace * 3600),
     }
-
-
-def _moment(stored: int | None) -> datetime | None:
-    return None if stored is None else rows.moment(stored)

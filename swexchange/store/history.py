@@ -69,11 +69,11 @@ class History(Archive):
 
 
 def _copies(connection: Connection, part: Sequence[rows.Row]) -> dict[int, list[PastCopy]]:
-    settled = {row["seq"]: row["settled_at"] is not None for row in part}
+    settled = {row["seq"]: row["settled_at"] for row in part}
     found: dict[int, list[PastCopy]] = {}
     for row in connection.execute(_copies_of(list(settled))).mappings():
-        sent = row["state"] == "sent" or (row["state"] is None and settled[row["seq"]])
-        past = PastCopy(Kind(row["kind"]), row["recipient"], sent, row["state"] == "dropped")
+        state = rows.copy_state(row["state"], settled[row["seq"]])
+        past = PastCopy(Kind(row["kind"]), row["recipient"], state == "sent", state == "dropped")
         found.setdefault(row["seq"], []).append(past)
     return found
 

@@ -178,7 +178,7 @@ def copies_query() -> Any:
 
 def _is_owed(row: rows.Row) -> bool:
     """Whether our own broker still has to get it; what is queued is the forwarder's."""
-    return row["state"] == "due" or (row["state"] is None and row["settled_at"] is None)
+    return rows.copy_state(row["state"], row["settled_at"]) in ("due", "unsettled")
 
 
 def this_copy(wanted: Copy) -> ColumnElement[bool]:

@@ -187,7 +187,7 @@ def _replay(connection: Connection, row: rows.Row) -> Replay:
         digest=row["digest"].hex() if row["digest"] else "",
         state=row["state"],
         runner=row["runner"] or "",
-        lease_until=None if row["lease_until"] is None else rows.moment(row["lease_until"]),
+        lease_until=rows.moment_if(row["lease_until"]),
         counts=_counted(connection, counts),
         fates=_counted(connection, fates.group_by(replay_item.c.fate)),
         log=tuple((rows.moment(at), event, who, detail) for at, event, who, detail in connection.execute(logged)),

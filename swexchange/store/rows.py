@@ -38,6 +38,16 @@ def moment(stored: int) -> datetime:
     return _EPOCH + timedelta(microseconds=stored)
 
 
+def moment_if(stored: int | None) -> datetime | None:
+    """As `moment`; None stays None."""
+    return None if stored is None else moment(stored)
+
+
+def copy_state(state: str | None, batch_settled_at: int | None) -> str:
+    """What a copy's row says of it: `state`, or where that is NULL, what its batch says: 'sent' or 'unsettled'."""
+    return state or ("unsettled" if batch_settled_at is None else "sent")
+
+
 def exchange_row(entry: Entry, seq: int, batch: int) -> tuple[Any, ...]:
     """A row of `exchange`, in the order of its columns."""
     decision, parent = entry.decision, entry.parent
