@@ -98,11 +98,6 @@ class Quarantine:
         self._is_noted = False
 
 
-def again(message: Decision) -> Delivery:
-    """A recorded message as if its submitter sent it once more."""
-    return Delivery(0, message.submitter, message.body)
-
-
 def release(
     message: Decision,
     detail: str,
@@ -120,4 +115,4 @@ def release(
     with memory.matching(clock()) as book:
         book.note([Happening(message.exchange_id, Event.RELEASED, detail)])
     attempts.forget(message.digest)
-    return process((again(message),), rules, memory, sink, clock)
+    return process((message.again,), rules, memory, sink, clock)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from itertools import tee
 
 from swexchange.core.compare import Change, Judged, Past, judged
-from swexchange.core.model import Delivery
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import decide_as_of
 
@@ -20,7 +19,7 @@ from swexchange.decider import decide_as_of
 def judge(found: Iterable[Past], rules: Rulebook) -> Iterator[Judged]:
     """Decide recorded exchanges again under these rules, in the order they come."""
     past, again = tee(found)
-    deliveries = ((Delivery(0, p.decision.submitter, p.decision.body), p.decision.received_at) for p in again)
+    deliveries = ((p.decision.again, p.decision.received_at) for p in again)
     return map(judged, past, decide_as_of(deliveries, rules))
 
 

@@ -26,7 +26,7 @@ from swexchange.decider import decide_each
 from swexchange.errors import ConfigFault
 from swexchange.explain import Explainer
 from swexchange.observe import utc_now
-from swexchange.quarantine import again, release
+from swexchange.quarantine import release
 from swexchange.settings import Settings
 from swexchange.store import Attempts, open_archive, open_ledger
 
@@ -112,7 +112,7 @@ def _held_message(settings: Settings, exchange_id: str) -> Decision:
 
 def _tried(message: Decision, rules: Rulebook) -> Decision:
     def decided() -> Decision:
-        return decide_each((again(message),), rules, utc_now())[0]
+        return decide_each((message.again,), rules, utc_now())[0]
 
     if not _is_survived(decided) or (tried := decided()).code == HELD:
         click.echo("it still cannot be decided: nothing was done", err=True)

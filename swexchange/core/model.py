@@ -135,6 +135,11 @@ class Decision:
     copies: tuple[Copy, ...] = ()
 
     @property
+    def again(self) -> Delivery:
+        """The message as if its submitter sent it once more."""
+        return Delivery(0, self.submitter, self.body)
+
+    @property
     def code(self) -> str:
         """The first finding's code; '0000' where there is none."""
         return self.findings[0].code if self.findings else "0000"

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, exists, func, insert, select, update
 
-from swexchange.core.model import Copy, Delivery, Event, Happening, Kind
+from swexchange.core.model import Copy, Event, Happening, Kind
 from swexchange.core.replay import BEHIND, Does, Done, Parcel
 from swexchange.errors import Busy, ConfigFault, Unstorable
 from swexchange.store import rows
@@ -187,8 +187,7 @@ def _parcel(row: rows.Row, receipt: bytes | None, remote: Set[str]) -> Parcel:
     recorded = rows.decision_of(row, "")
     number, keys = recorded.exchange_id, recorded.keys
     if row["does"] == Does.ACCEPT:
-        delivery = Delivery(0, recorded.submitter, recorded.body)
-        return Parcel(row["seq"], number, keys, (), delivery, recorded.received_at)
+        return Parcel(row["seq"], number, keys, (), recorded.again, recorded.received_at)
     targets = json.loads(row["targets"])
     copies = [rows.copy_of({**row, "kind": kind, "recipient": to, "receipt": receipt}) for kind, to, _ in targets]
     own, queued = (tuple(c for c in copies if (c.to in remote) is is_remote) for is_remote in (False, True))
