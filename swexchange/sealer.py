@@ -6,7 +6,6 @@ log as it found it, and the database takes one; what the others signed was shown
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from swexchange.core.log import Leaf, Signed, Span, key_history
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
+from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault, Fault
 
 AT_ONCE = 1_000  # leaves in one step, about
@@ -70,13 +70,8 @@ class HighWater:
 
     def write(self, note: str) -> None:
         """Remember a note, in place of the last one. Raises ConfigFault."""
-        new = self._path.with_name(self._path.name + ".new")
         try:
-            with new.open("w", encoding="utf-8") as file:
-                file.write(note)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            replace_file(self._path, note)
         except OSError as error:
             raise ConfigFault(f"cannot remember the checkpoint: {error.strerror}", where=str(self._path)) from None
 

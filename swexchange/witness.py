@@ -6,7 +6,6 @@ A witness closes the one gap that a log cannot: its operator could rewrite every
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ from swexchange.core.log import Signed
 from swexchange.core.tiles import TileTree
 from swexchange.core.witness import CONFLICT, OK, Answer, answer, request
 from swexchange.crashpoint import crashpoint
+from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault
 
 
@@ -51,13 +51,8 @@ class Witness:
 
     def _remember(self, new: Checkpoint) -> None:
         texts = {origin: seen.text for origin, seen in self._seen().items()} | {new.origin: new.text}
-        written = self._memory.with_name(self._memory.name + ".new")
         try:
-            with written.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(texts, indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            written.replace(self._memory)
+            replace_file(self._memory, json.dumps(texts, indent=1))
         except OSError as error:
             raise ConfigFault(f"cannot remember what was seen: {error.strerror}", where=str(self._memory)) from None
 
