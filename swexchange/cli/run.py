@@ -58,7 +58,8 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, no_
     # Until the rules are read there is nothing to read again; by default the signal would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     configure_logs(settings.log, settings.log_level)
-    upstreams = load_upstreams(Path(settings.routes))
+    # One worker alone has no upstreams, and reads the whole file itself.
+    upstreams = load_upstreams(Path(settings.routes)) if upstream or number is None else {}
     if upstream and upstream not in upstreams:
         raise ConfigFault(f"there is no upstream {upstream}", where=settings.routes, do="Name one that stands there")
     if not no_check:
