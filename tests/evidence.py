@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from swexchange import bundle
 from swexchange.core import checkpoint
 from swexchange.core.checkpoint import COSIGNATURE, Note, Verifier
 from swexchange.core.decide import decide
@@ -19,7 +18,8 @@ from swexchange.core.identity import identity, lookups
 from swexchange.core.keys import SigningKey
 from swexchange.core.log import key_history
 from swexchange.core.model import Entry, Event, Happening
-from swexchange.sealer import HighWater, Sealer
+from swexchange.evidence import bundle
+from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Evidence, FullLedger, migrate
 from tests import world
 

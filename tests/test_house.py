@@ -58,8 +58,7 @@ INNER = (
     "quarantine",
     "upstream",
     "replay",
-    "replay_plan",
-    "whatif",
+    "evidence",
     "rules",
 )  # handed their neighbours
 BANNED_MODULES = {"asyncio", "pickle", "marshal", "shelve", "importlib.metadata", "pkgutil"}

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from swexchange import bundle
-from swexchange.auditor import Findings, audit
 from swexchange.cli import exits
 from swexchange.cli.audit import audit as group
 from swexchange.cli.output import emit, file_bytes, progress, table, write_file
@@ -15,6 +13,8 @@ from swexchange.cli.wiring import sealer
 from swexchange.core.checkpoint import BadNote, Verifier
 from swexchange.core.log import key_history
 from swexchange.errors import ConfigFault
+from swexchange.evidence import bundle
+from swexchange.evidence.auditor import Findings, audit
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
 from swexchange.store import Evidence, open_evidence

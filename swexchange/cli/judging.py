@@ -16,10 +16,10 @@ from swexchange.cli.wiring import load_rules
 from swexchange.core.compare import Judged
 from swexchange.core.rulebook import Rulebook
 from swexchange.explain import Explainer
+from swexchange.replay.whatif import judge
 from swexchange.settings import Settings
 from swexchange.store import Filter, History, open_history
 from swexchange.store.history import Stretch
-from swexchange.whatif import judge
 
 STRETCH = 1000  # exchanges that a process takes at once
 

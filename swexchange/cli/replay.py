@@ -20,7 +20,7 @@ from swexchange.core.canonical import local_time
 from swexchange.core.replay import How, Scope
 from swexchange.errors import Fault
 from swexchange.observe import utc_now
-from swexchange.replay_plan import Planning
+from swexchange.replay.plan import Planning
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_history, open_replays
 from swexchange.store.replays import Plan, Replay

@@ -20,7 +20,7 @@ from swexchange.core.replay import Done, How
 from swexchange.errors import Fault
 from swexchange.explain import Explainer
 from swexchange.observe import utc_now
-from swexchange.replay import Accepting, Ending, Pace, Run
+from swexchange.replay.run import Accepting, Ending, Pace, Run
 from swexchange.settings import Settings
 from swexchange.store import Runner, Running, open_ledger, open_running
 

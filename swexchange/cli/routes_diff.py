@@ -16,9 +16,9 @@ from swexchange.cli.routes import routes
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.compare import Judged
 from swexchange.observe import utc_now
+from swexchange.replay.whatif import Tally, tally
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_history
-from swexchange.whatif import Tally, tally
 
 
 @routes.command()

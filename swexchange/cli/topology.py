@@ -14,10 +14,10 @@ from swexchange.cli import exits
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import server
+from swexchange.evidence.witness import read_keys
 from swexchange.health.problem import Danger, Problem
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
-from swexchange.witness import read_keys
 
 
 @cli.group()

@@ -13,12 +13,12 @@ from swexchange.core.checkpoint import is_name
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.watermark import Watermarks
 from swexchange.errors import ConfigFault
+from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.explain import Explainer
 from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.rules.load import load
 from swexchange.schemas import Schemas
-from swexchange.sealer import HighWater, Sealer
 from swexchange.settings import Settings
 from swexchange.store import Evidence
 from swexchange.store.engine import folder_of

@@ -23,9 +23,9 @@ from swexchange.core.checkpoint import COSIGNATURE, Verifier, is_name
 from swexchange.core.model import Fate
 from swexchange.core.witness import Answer
 from swexchange.errors import BrokerLost, ConfigFault
+from swexchange.evidence.witness import Witness, collect, read_keys
 from swexchange.settings import Settings
 from swexchange.store import open_evidence
-from swexchange.witness import Witness, collect, read_keys
 
 REQUEST_BYTES = 256 * 1024
 _name_option = click.option("--name", required=True, help="The witness's name, one that nobody else has.")

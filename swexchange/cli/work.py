@@ -21,11 +21,11 @@ from swexchange.cli.upstream import connect, forwarding
 from swexchange.cli.wiring import free_disk, sealer, server, tested_rules, watermarks
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import FreshThreads, decide_each
+from swexchange.evidence.sealer import SealingThread
 from swexchange.explain import Explainer
 from swexchange.observe import Metrics, Observer, utc_now
 from swexchange.quarantine import Quarantine
 from swexchange.rules.reload import RulesFile
-from swexchange.sealer import SealingThread
 from swexchange.settings import Settings
 from swexchange.store import Attempts, FullLedger, open_evidence, open_ledger
 from swexchange.worker import Gate, Links, Worker

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from swexchange.auditor import Findings, Problem, audit
 from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import Checkpoint, Note
 from swexchange.core.keys import SigningKey
@@ -16,7 +15,8 @@ from swexchange.core.log import Kind, Signed, Span
 from swexchange.core.model import BusinessKey, Event, Fate, Happening
 from swexchange.core.tiles import WIDTH, TileTree
 from swexchange.errors import ConfigFault
-from swexchange.sealer import HighWater, Sealer
+from swexchange.evidence.auditor import Findings, Problem, audit
+from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Evidence, FullLedger, open_evidence
 from tests.contract.conftest import Database
 from tests.contract.exchanges import (

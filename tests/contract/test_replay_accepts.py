@@ -13,7 +13,7 @@ from swexchange.core.model import Decision, Delivery, Fate
 from swexchange.core.replay import Done, Parcel
 from swexchange.core.rulebook import Rulebook
 from swexchange.pipeline import process
-from swexchange.replay import Accepting, Ending, Pace, Run
+from swexchange.replay.run import Accepting, Ending, Pace, Run
 from swexchange.store import FullLedger, open_archive, open_backlog
 from tests import world
 from tests.contract.conftest import Database

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from swexchange.auditor import Findings, audit
 from swexchange.core.identity import claim
 from swexchange.core.keys import SigningKey
 from swexchange.core.lanes import Weights
 from swexchange.core.model import BusinessKey, Copy, Fate, Kind
 from swexchange.core.replay import BEHIND, Does, Done, Item, Parcel, Target
 from swexchange.errors import Busy, ConfigFault
-from swexchange.sealer import HighWater, Sealer
+from swexchange.evidence.auditor import Findings, audit
+from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import (
     FullLedger,
     Replays,

@@ -14,9 +14,9 @@ import yaml
 from swexchange.broker.topology import receipts
 from swexchange.cli import judging
 from swexchange.cli.judging import judge_all
+from swexchange.replay.whatif import Tally, tally
 from swexchange.settings import Settings
 from swexchange.store import Filter
-from swexchange.whatif import Tally, tally
 from tests import world
 from tests.process.house import CENTRE, CUSTOMS, INTEGRATOR, ROOT, House, house
 

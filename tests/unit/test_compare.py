@@ -11,7 +11,7 @@ from swexchange.core.decide import decide
 from swexchange.core.keys import Key
 from swexchange.core.model import Copy, Decision, Delivery, Kind, Outcome, Parent
 from swexchange.core.rulebook import Route, Rulebook
-from swexchange.whatif import judge, tally
+from swexchange.replay.whatif import judge, tally
 from tests import world
 from tests.world import CUSTOMS, ENTERPRISE, PORT
 

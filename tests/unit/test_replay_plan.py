@@ -14,8 +14,8 @@ from swexchange.core.decide import decide
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.core.replay import Does, How, Item, Left, Parcel, Scope, plan, waves
 from swexchange.core.rulebook import Route, Rulebook
-from swexchange.replay_plan import Planning
-from swexchange.whatif import judge
+from swexchange.replay.plan import Planning
+from swexchange.replay.whatif import judge
 from tests import world
 from tests.world import CUSTOMS, ENTERPRISE, PORT
 

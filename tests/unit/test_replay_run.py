@@ -11,7 +11,7 @@ import pytest
 from swexchange.core.model import BusinessKey, Copy, Fate, Kind
 from swexchange.core.replay import BEHIND, Done, Parcel
 from swexchange.errors import BrokerLost
-from swexchange.replay import Ending, Pace, Run
+from swexchange.replay.run import Ending, Pace, Run
 from tests import world
 
 KEY = BusinessKey("EntryId", "1")

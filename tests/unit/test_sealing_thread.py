@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from swexchange.errors import Fault, StoreDown
-from swexchange.sealer import Sealer, SealingThread
+from swexchange.evidence.sealer import Sealer, SealingThread
 from tests.process.house import until
 
 SECONDS = 0.01

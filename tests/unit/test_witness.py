@@ -26,7 +26,7 @@ from swexchange.core.witness import (
     request,
 )
 from swexchange.errors import ConfigFault
-from swexchange.witness import Witness, collect
+from swexchange.evidence.witness import Witness, collect
 from tests.world import NOW
 
 LOG, EYE = SigningKey.from_seed("log", b"\1" * 32), SigningKey.from_seed("eye", b"\2" * 32)

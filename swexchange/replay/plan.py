@@ -10,7 +10,7 @@ from typing import Any
 from swexchange.core.compare import Judged
 from swexchange.core.identity import claim
 from swexchange.core.replay import Does, Item, Left, Scope, Target, plan
-from swexchange.whatif import Tally
+from swexchange.replay.whatif import Tally
 
 LISTED = 20  # changed exchanges that a plan shows
 
