@@ -26,7 +26,7 @@ from swexchange.broker.topology import INTAKE, inbox, outbox, queue_arguments, r
 from swexchange.cli import cli, exits
 from swexchange.core.codes import MEANINGS
 from swexchange.observe import Metrics
-from swexchange.rules.load import json_schema
+from swexchange.rules.structure import json_schema
 from swexchange.settings import DEFAULTS, variable
 from swexchange.store import tables
 from tests import reference, world

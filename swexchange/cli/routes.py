@@ -21,7 +21,7 @@ from swexchange.core.signature import verify
 from swexchange.errors import ConfigFault, Rejected
 from swexchange.observe import utc_now
 from swexchange.rules import samples
-from swexchange.rules.load import json_schema
+from swexchange.rules.structure import json_schema
 from swexchange.settings import Settings
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-
-import jsonschema
 
 from swexchange import yamlfile
 from swexchange.core.keys import Key
 from swexchange.core.rulebook import Limits, Participant, Rulebook, Upstream
-from swexchange.errors import ConfigFault
+from swexchange.rules import structure
 from swexchange.rules.parties import read_keys, read_participants, read_platform
 from swexchange.rules.routes import RouteReader
 from swexchange.rules.sheet import Sheet
@@ -71,7 +66,7 @@ def load_upstreams(path: Path) -> dict[str, Upstream]:
 
 
 def _sheet(file: YamlFile) -> Sheet:
-    sheet = Sheet(file, list(_structure(file)))
+    sheet = Sheet(file, list(structure.problems(file)))
     sheet.raise_any()  # all that follows relies on the structure
     return sheet
 
@@ -88,23 +83,3 @@ def _limits(sheet: Sheet) -> Limits:
         oldest=timedelta(days=given["oldest_days"]) if "oldest_days" in given else None,
         ahead=timedelta(hours=given["ahead_hours"]) if "ahead_hours" in given else None,
     )
-
-
-def json_schema() -> str:
-    """The JSON Schema (draft 7) of routes.yaml, for editors."""
-    return files("swexchange").joinpath("routes.schema.json").read_text("utf-8")
-
-
-@cache
-def _validator() -> jsonschema.Draft7Validator:
-    return jsonschema.Draft7Validator(json.loads(json_schema()))
-
-
-def _structure(file: YamlFile) -> Iterator[ConfigFault]:
-    """What the JSON Schema finds, in the order of the lines."""
-    errors = _validator().iter_errors(file.data)
-    for error in sorted(errors, key=lambda e: file.line(tuple(e.absolute_path))):
-        place = tuple(error.absolute_path)
-        said = ".".join(str(part) for part in place) or "the file"
-        message = error.message if len(error.message) < 200 else error.message[:200] + "..."
-        yield file.fault(f"{said}: {message}", place, "See docs/reference/routes-yaml.md")

@@ -47,7 +47,7 @@ def test_an_upstream_is_read(tmp_path: Path) -> None:
         ("upstream: province", "upstream: provence", "there is no upstream provence"),
         ("  upstream: province\n", "", "nobody is behind upstream province"),
         (f"from: {PROVINCE}", "from: DXPENT0000012345", "DXPENT0000012345 is not behind upstream province"),
-        ("name: province", "name: ../province", "does not match"),
+        ("name: province", "name: ../province", "does not fit"),
         ("exchange: to-province", "url: amqp://user:secret@host", "url"),
     ],
 )

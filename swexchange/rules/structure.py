@@ -1,0 +1,56 @@
+"""What the JSON Schema of routes.yaml finds wrong in a file, in words for whoever edits it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+
+import jsonschema
+
+from swexchange.errors import ConfigFault
+from swexchange.rules.sheet import suggest
+from swexchange.yamlfile import YamlFile
+
+LONGEST = 200  # characters of a message that quotes the file
+_REFERENCE = "See docs/reference/routes-yaml.md"
+
+
+def json_schema() -> str:
+    """The JSON Schema (draft 7) of routes.yaml, for editors."""
+    return files("swexchange").joinpath("routes.schema.json").read_text("utf-8")
+
+
+@cache
+def _validator() -> jsonschema.Draft7Validator:
+    return jsonschema.Draft7Validator(json.loads(json_schema()))
+
+
+def problems(file: YamlFile) -> Iterator[ConfigFault]:
+    """Everything in a file that is not as the JSON Schema says, in the order of its lines."""
+    if file.data is None:
+        yield file.fault("the file is empty", (), _REFERENCE)
+        return
+    for error in sorted(_validator().iter_errors(file.data), key=lambda e: file.line(tuple(e.absolute_path))):
+        place = tuple(error.absolute_path)
+        name = ".".join(str(part) for part in place) or "the file"
+        for what, do in _said(error):
+            yield file.fault(f"{name}: {what}", place, do)
+
+
+def _said(error: jsonschema.ValidationError) -> Iterator[tuple[str, str]]:
+    """What is wrong, and what to do about it."""
+    match error.validator:
+        case "additionalProperties" if isinstance(error.validator_value, bool):
+            known = error.schema.get("properties", {})
+            for key in error.instance.keys() - known.keys():
+                yield f"{key!r} is no key of this place", f"{suggest(str(key), known)}. {_REFERENCE}"
+        case "pattern" | "anyOf" if "description" in error.schema:
+            yield f"{_cut(repr(error.instance))} does not fit. Expected: {error.schema['description']}", _REFERENCE
+        case _:
+            yield _cut(error.message), _REFERENCE
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
