@@ -16,6 +16,7 @@ from tests.bench.run import Job, setup_of
 ROUND = 2500  # messages published at once; the next follow when fewer than that wait
 PATIENCE = 120.0  # seconds for a round
 DATABASE = "sqlite"
+GROWTH = 1.05  # of a worker that is called flat, over the second half of the messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +72,8 @@ def measure(lab: Lab) -> Memory:
         checks["all are acknowledged"] = lab.node.depth(INTAKE) == 0
         checks["two copies of each"] = feed.taken == 2 * last and lab.node.depth(inbox(AGENCY)) == 0
         checks["each is recorded once"] = lab.databases[DATABASE].exchanges(url) == last
+        if len(lab.scale.memory) > 1:
+            half, whole = (found[count]["worker"] for count in lab.scale.memory[-2:])
+            checks["the worker no longer grows"] = whole <= GROWTH * half
     lab.node.purge()
     return Memory(found, checks)

@@ -33,7 +33,7 @@ FULL = Scale(
     stored=1_000_000,
     pairs=3,
     searches=200,
-    memory=(10_000, 100_000),
+    memory=(10_000, 100_000, 200_000),
     latency_seconds=15.0,
 )
 QUICK = Scale(
