@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import jsonschema
 
@@ -41,13 +42,15 @@ def problems(file: YamlFile) -> Iterator[ConfigFault]:
 
 def _said(error: jsonschema.ValidationError) -> Iterator[tuple[str, str]]:
     """What is wrong, and what to do about it."""
+    schema: Any = error.schema  # the part of the schema that was not kept
+    instance: Any = error.instance
     match error.validator:
         case "additionalProperties" if isinstance(error.validator_value, bool):
-            known = error.schema.get("properties", {})
-            for key in error.instance.keys() - known.keys():
+            known = schema.get("properties", {})
+            for key in set(instance) - set(known):
                 yield f"{key!r} is no key of this place", f"{suggest(str(key), known)}. {_REFERENCE}"
-        case "pattern" | "anyOf" if "description" in error.schema:
-            yield f"{_cut(repr(error.instance))} does not fit. Expected: {error.schema['description']}", _REFERENCE
+        case "pattern" | "anyOf" if "description" in schema:
+            yield f"{_cut(repr(instance))} does not fit. Expected: {schema['description']}", _REFERENCE
         case _:
             yield _cut(error.message), _REFERENCE
 

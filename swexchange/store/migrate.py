@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -11,7 +13,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import inspect, text
 
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, StoreDown
 from swexchange.store.engine import faults, is_missing, make_engine, parse_url, where
 from swexchange.store.tables import metadata
 
@@ -35,6 +37,8 @@ def upgrade(url: str) -> tuple[str, str]:
     parsed = parse_url(url)
     before = version(url)
     _refuse_newer(before, where(parsed))
+    if is_missing(parsed):
+        _create(Path(str(parsed.database)))
     engine = make_engine(parsed)
     try:
         with faults(where(parsed)), engine.begin() as connection:
@@ -46,6 +50,14 @@ def upgrade(url: str) -> tuple[str, str]:
     finally:
         engine.dispose()
     return before, newest()
+
+
+def _create(path: Path) -> None:
+    """An empty database that only its owner and group may read; SQLite gives its other files the same mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o660))
+    except OSError as error:
+        raise StoreDown(f"cannot create the database: {error.strerror}", where=str(path)) from None
 
 
 def version(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def test_a_missing_file_is_not_made_by_the_way(tmp_path: Path) -> None:
     with pytest.raises(ConfigFault, match="swexchange db upgrade"), open_ledger(f"sqlite:///{tmp_path}/store.db"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_file_is_not_for_everybody(tmp_path: Path) -> None:
+    """It holds all declarations: a shell's usual umask must not give it to every account of the machine."""
+    before = os.umask(0o022)
+    try:
+        migrate.upgrade(f"sqlite:///{tmp_path}/store.db")
+        with open_ledger(f"sqlite:///{tmp_path}/store.db") as ledger:
+            deliver(ledger, accepted("M1"))
+            assert {oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {"0o640"}
+    finally:
+        os.umask(before)
 
 
 def test_a_missing_folder_is_storedown(tmp_path: Path) -> None:
