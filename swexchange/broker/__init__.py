@@ -4,8 +4,9 @@ The only importer of pika. Nothing here decides anything about a message.
 """
 
 from swexchange.broker.frames import Message
+from swexchange.broker.lasting import LastingOutlet
 from swexchange.broker.link import Intake, Outlet
 from swexchange.broker.server import Server, Tls
 from swexchange.broker.topology import Topology
 
-__all__ = ["Intake", "Message", "Outlet", "Server", "Tls", "Topology"]
+__all__ = ["Intake", "LastingOutlet", "Message", "Outlet", "Server", "Tls", "Topology"]

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from swexchange import keyfile
-from swexchange.broker import Intake, Outlet, Server, Tls
+from swexchange.broker import Intake, LastingOutlet, Outlet, Server, Tls
 from swexchange.cli.wiring import free_disk, server, watermarks
 from swexchange.core.rulebook import Rulebook, Upstream
 from swexchange.errors import ConfigFault
@@ -55,7 +56,7 @@ def _safe(broker: Server, path: Path) -> Server:
 
 def connect(settings: Settings, upstream: Upstream) -> Links:
     """The links of a worker for what an upstream sends: from its queues, to our own broker."""
-    outlet = Outlet(server(settings), settings.confirm_seconds)
+    outlet = LastingOutlet(partial(Outlet, server(settings), settings.confirm_seconds))
     sources: list[Intake] = []
     try:
         if upstream.queues:
@@ -64,8 +65,9 @@ def connect(settings: Settings, upstream: Upstream) -> Links:
             sources.extend(Intake(there, queue.name, prefetch, queue.sender) for queue in upstream.queues)
         return Links(InTurn(sources, time.sleep), outlet)
     except BaseException:
-        for link in (*sources, outlet):
-            link.close()
+        outlet.close()
+        for source in sources:
+            source.close()
         raise
 
 
@@ -82,7 +84,7 @@ def forwarding(
     with open_backlog(settings.database_url) as backlog, ThreadPoolExecutor(1, f"forward {name}") as thread:
         forwarder = Forwarder(
             name,
-            lambda upstream: Outlet(there, settings.confirm_seconds, upstream.exchange),
+            lambda upstream: LastingOutlet(partial(Outlet, there, settings.confirm_seconds, upstream.exchange)),
             backlog,
             rules,
             observer,

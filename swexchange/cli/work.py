@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from swexchange.broker import Intake, Outlet
+from swexchange.broker import Intake, LastingOutlet, Outlet
 from swexchange.broker.topology import INTAKE
 from swexchange.cli.upstream import connect, forwarding
 from swexchange.cli.wiring import free_disk, sealer, server, tested_rules, watermarks
@@ -143,7 +143,7 @@ def _links(settings: Settings, rules_file: RulesFile, upstream: str) -> Links:
     if upstream:
         return connect(settings, rules_file.latest.upstreams[upstream])
     broker = server(settings)
-    outlet = Outlet(broker, settings.confirm_seconds)
+    outlet = LastingOutlet(partial(Outlet, broker, settings.confirm_seconds))
     try:
         return Links(Intake(broker, INTAKE, prefetch=2 * settings.batch), outlet)
     except BaseException:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pika
 import pytest
 
-from swexchange.broker import Intake, Message, Outlet, Server, Tls, Topology, admin, link
+from swexchange.broker import Intake, LastingOutlet, Message, Outlet, Server, Tls, Topology, admin, link
 from swexchange.broker.topology import INTAKE, inbox, outbox, receipts
 from swexchange.core.model import Copy, Fate, Kind
 from swexchange.errors import BrokerLost, ConfigFault
@@ -23,6 +24,7 @@ from tests import rabbit
 
 MANY = 10**9
 TOPOLOGY = Topology(("alice",))
+COPY = Copy("id-1", Kind.MESSAGE, "alice", "DEC001", "of-1", "01EXCHANGE", b"<a/>")
 FRAME_ROOM = 131072 - 8  # bytes of body in a frame of the size RabbitMQ proposes
 
 
@@ -52,6 +54,31 @@ def _take(intake: Intake, number: int) -> list[Any]:
         got += batch
         intake.ack_through(batch[-1].tag)
     return got
+
+
+# -- a full queue
+
+
+def test_a_queue_that_has_room_again_gets_its_copies(server: Server) -> None:
+    """RabbitMQ 3.10 goes on refusing the channel that it refused (rabbitmq-server#12206): a new one is served."""
+    node, name = rabbit.shared(), ("policies", "trouble", "small")
+    node.manage("PUT", *name, pattern=r"inbox\.alice", definition={"max-length": 3}, **{"apply-to": "queues"})
+    patient, hasty = (LastingOutlet(partial(Outlet, server), seconds) for seconds in (600, 0))
+    try:
+        _until(lambda: patient.publish([COPY]) == hasty.publish([COPY]) == [Fate.REFUSED])
+        assert hasty.publish([COPY]) == [Fate.REFUSED], "it is full for a new channel too"
+        node.manage("DELETE", *name)
+        _until(lambda: hasty.publish([COPY]) == [Fate.CONFIRMED])
+    finally:
+        patient.close()
+        hasty.close()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.1)
 
 
 # -- bodies and properties
