@@ -16,6 +16,7 @@ from tests.chaos.supervisor import Start
 
 COMMIT = b"COMMIT"
 # -D: the daemon is our child, not strace's. No --seccomp-bpf: where it does not work, nothing is injected, silently.
+DEATHS = 8  # of a daemon that dies inside its system calls
 STRACE = ("strace", "-D", "-f", "-qq", "-o", "/dev/null")
 
 
@@ -138,11 +139,12 @@ def _inject(call: str, what: str, number: int) -> Start:
     return Start(prefix=(*STRACE, "-e", f"trace={call}", "-e", inject))
 
 
-def _killed_in(calls: tuple[str, ...]) -> Callable[[Scene], None]:
+def _killed_in(*calls: str) -> Callable[[Scene], None]:
     def prepare(scene: Scene) -> None:
         """Die at the entry of the n-th such system call, n chosen by the seed."""
         numbers = (scene.random.randrange(2, 25) for _ in iter(int, 1))
-        scene.supervisor.script = [_inject(call, "signal=SIGKILL", next(numbers)) for _ in range(4) for call in calls]
+        doomed = calls * (DEATHS // len(calls))
+        scene.supervisor.script = [_inject(call, "signal=SIGKILL", next(numbers)) for call in doomed]
 
     return prepare
 
@@ -228,21 +230,21 @@ FAULTS = (
     Fault(
         "killed in a write",
         "F1 F39",
-        "kill -9 at the entry of the n-th write or sync of the database file, 8 times",
+        f"kill -9 at the entry of the n-th write or sync of the database file, {DEATHS} times",
         _until_dead,
-        _killed_in(("pwrite64", "fdatasync")),
+        _killed_in("pwrite64", "fdatasync"),
         databases=(SQLITE,),
-        deaths=8,
+        deaths=DEATHS,
         rate=20,
     ),
     Fault(
         "killed in a send",
         "F3",
-        "kill -9 at the entry of the n-th send to RabbitMQ or PostgreSQL, 8 times",
+        f"kill -9 at the entry of the n-th send to RabbitMQ or PostgreSQL, {DEATHS} times",
         _until_dead,
-        _killed_in(("sendto", "sendmsg")),
+        _killed_in("sendto"),
         databases=(POSTGRESQL,),
-        deaths=8,
+        deaths=DEATHS,
         rate=20,
     ),
     Fault(
