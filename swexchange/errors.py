@@ -43,7 +43,7 @@ class BrokerLost(Fault):
 
     def __init__(self, what: str, *, where: str = "", do: str = "", code: int = 0) -> None:
         super().__init__(what, where=where, do=do)
-        self.code = code  # the AMQP reply code with which RabbitMQ ended it; 0 = none
+        self.code = code  # the AMQP reply code with which RabbitMQ ended it, or HTTP's of its management API; 0 = none
 
 
 class StoreDown(Fault):

@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+from swexchange.broker.server import Tls
 from swexchange.broker.topology import release
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.health.broker import Broker, Exchange, Needs, Node, Permission, judge_topology
@@ -29,7 +30,7 @@ Found = Mapping[str, Any]  # one object of an answer
 class Management:
     """The HTTP API at a URL: http[s]://user:password@host:15672, a user with the monitoring tag."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: Tls | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigFault(
@@ -40,14 +41,15 @@ class Management:
         self.where = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
         user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         self._authorization = "Basic " + base64.b64encode(user.encode()).decode()
+        self._tls = tls.context() if tls and parts.scheme == "https" else None
         self.clock: datetime | None = None  # what time it was there when it answered last
 
     def get(self, *path: str) -> Any:
-        """One resource as parsed JSON; None where it does not exist. Raises BrokerLost."""
+        """One resource as parsed JSON; None where it does not exist. Raises BrokerLost, with the HTTP code."""
         url = "/".join([self.where, "api", *(quote(part, safe="") for part in path)])
         request = Request(url, headers={"Authorization": self._authorization})  # noqa: S310 (scheme checked)
         try:
-            with urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
+            with urlopen(request, timeout=SECONDS, context=self._tls) as answer:  # noqa: S310
                 self.clock = _date(answer.headers.get("date", ""))
                 return json.load(answer)
         except HTTPError as error:
@@ -55,7 +57,9 @@ class Management:
             if error.code == 404:
                 return None
             do = "Correct user and password; the user needs the tag monitoring"
-            raise BrokerLost(f"the management API said {error.code}", where=self.where, do=do) from error
+            raise BrokerLost(
+                f"the management API said {error.code}", where=self.where, do=do, code=error.code
+            ) from error
         except (URLError, OSError, HTTPException, ValueError) as error:
             what = f"the management API does not answer: {getattr(error, 'reason', error)}"
             raise BrokerLost(what, where=self.where, do="Enable the plugin, check the URL") from error

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swexchange.core.model import Kind
+from swexchange.core.rulebook import Upstream
 from swexchange.health.broker import Permission
 
 INTAKE = "swx.intake"
@@ -108,6 +109,25 @@ class Topology:
         reads = rf"^({re.escape(INTAKE)}|{re.escape(COSIGNATURES)})$" if self.witnesses else rf"^{re.escape(INTAKE)}$"
         daemon = Permission(DAEMON, NOTHING, r"^amq\.default$", reads)
         return (daemon, *map(_permission, self.participants), *map(_witness_permission, self.witnesses))
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """What this platform uses of an upstream's broker; it is declared there by others."""
+
+    upstream: Upstream
+
+    def exchanges(self) -> tuple[str, ...]:
+        """Where this platform publishes."""
+        return (self.upstream.exchange,)
+
+    def queues(self) -> tuple[str, ...]:
+        """What it takes from."""
+        return tuple(queue.name for queue in self.upstream.queues)
+
+    def bindings(self) -> tuple[tuple[str, str], ...]:
+        """None: where the exchange leads is not known here."""
+        return ()
 
 
 def _permission(participant: str) -> Permission:

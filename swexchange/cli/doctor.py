@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import click
 
 from swexchange import keyfile
 from swexchange.broker import Server, Topology, admin, management
 from swexchange.broker.management import Management
-from swexchange.broker.topology import DAEMON, INTAKE
+from swexchange.broker.topology import DAEMON, INTAKE, Tenancy
 from swexchange.cli import exits
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.topology import wanted
+from swexchange.cli.upstream import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules, server
-from swexchange.errors import Fault
+from swexchange.core.rulebook import Upstream
+from swexchange.errors import BrokerLost, Fault
 from swexchange.explain import Explainer
 from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
 from swexchange.health.machine import judge_clock, judge_keys
 from swexchange.health.problem import Danger, Problem
 from swexchange.observe import utc_now
+from swexchange.rules.load import load_upstreams
 from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings
 from swexchange.store import migrate
 from swexchange.store.look import look as look_at_database
 
+NOT_OURS_TO_SEE = (401, 403)  # HTTP: the management API is there, but not for this user
 _WORDS = {None: "ok", Danger.RISK: "note", Danger.STOP: "WRONG", Danger.LOSS: "LOSES"}
 
 
@@ -51,10 +57,11 @@ def doctor(settings: Settings, as_json: bool) -> None:
 
     Each line begins with ok, note (a risk), WRONG (messages do not flow, now or soon) or LOSES
     (an accepted message could be lost), then says why and what to do. SWX_MANAGEMENT_URL lets it look into
-    queues, policies and nodes; a user who is an administrator there, into permissions too.
+    queues, policies and nodes; a user who is an administrator there, into permissions too. Each
+    upstream's broker is looked at as far as it lets this platform's user.
     Exit code 1: something is WRONG or LOSES messages.
     """
-    checks = [check for look in _LOOKS for check in _looked(look, settings)]
+    checks = [check for look in _LOOKS for check in _looked(look.__name__.strip("_"), partial(look, settings))]
     emit([asdict(c) for c in checks], as_json, lambda: table(list(_rows(checks))))
     well = all(c.danger in (None, Danger.RISK) for c in checks)
     raise SystemExit(exits.DONE if well else exits.PROBLEMS)
@@ -71,10 +78,10 @@ def _rows(checks: Iterable[Check]) -> Iterator[tuple[str, str, str]]:
         yield from (("", "", f"  {more}.") for more in (check.why, check.do) if more)
 
 
-def _looked(look: Callable[[Settings], Iterator[Check]], settings: Settings) -> Iterator[Check]:
-    name = look.__name__.strip("_")
+def _looked(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """A look; trouble on the way is what it found."""
     try:
-        yield from look(settings)
+        yield from look()
     except RulesInvalid as invalid:
         yield from (Check(name, str(problem), Danger.STOP) for problem in invalid.problems)
     except Fault as fault:
@@ -128,24 +135,52 @@ def _version(settings: Settings) -> Iterator[Check]:
 
 def _broker(settings: Settings) -> Iterator[Check]:
     broker, needs = server(settings), wanted(settings)
-    found = _look_into(broker, settings.management_url)
-    yield from _one_broker(broker, found, needs)
+    deeper = Management(settings.management_url) if settings.management_url else None
+    found = _look_into(broker, deeper)
+    yield from _one_broker(broker, found, needs, "Set SWX_MANAGEMENT_URL")
     if found:
         yield from _held_apart(found, needs, str(broker.parameters().credentials.username))
 
 
-def _look_into(broker: Server, management_url: str) -> Broker | None:
+def _upstreams(settings: Settings) -> Iterator[Check]:
+    """Each upstream's broker; every line names it, and what it would take to mend it is for others to do."""
+    for upstream in load_upstreams(Path(settings.routes)).values():
+        name = f"upstream {upstream.name}"
+        for check in _looked(name, partial(_upstream, settings, upstream)):
+            said = check.said if check.name == name else f"{check.name}: {check.said}"
+            yield replace(check, name=name, said=said)
+
+
+def _upstream(settings: Settings, upstream: Upstream) -> Iterator[Check]:
+    broker = upstream_server(settings, upstream.name)
+    do = f"Put a URL into upstream-{upstream.name}.management.url, if you are given one"
+    found = None
+    try:
+        found = _look_into(broker, upstream_management(settings, upstream.name))
+    except BrokerLost as fault:
+        if fault.code not in NOT_OURS_TO_SEE:
+            raise
+        do = fault.do
+    for check in _one_broker(broker, found, Tenancy(upstream), do):
+        is_for_others = check.danger and check.where and check.name != "clock"
+        yield replace(check, do=f"Ask who runs that broker: {check.do}") if is_for_others else check
+
+
+def _look_into(broker: Server, deeper: Management | None) -> Broker | None:
     """What the management API shows of a broker's vhost; None without one."""
-    return management.look(Management(management_url), broker.parameters().virtual_host) if management_url else None
+    return management.look(deeper, broker.parameters().virtual_host) if deeper else None
 
 
-def _one_broker(broker: Server, found: Broker | None, needs: Needs) -> Iterator[Check]:
-    """What holds for any broker that messages go through: what must exist there does, and keeps them."""
+def _one_broker(broker: Server, found: Broker | None, needs: Needs, do: str) -> Iterator[Check]:
+    """What holds for any broker that messages go through: what must exist there does, and keeps them.
+
+    `do`: what lets us look into it, where nothing was found because we may not.
+    """
     yield Check("broker", f"RabbitMQ {admin.server_version(broker)} at {broker.where}")
     if not found:
         yield from _found("topology", admin.check(broker, needs), "everything exists")
         why = "Queue types, limits, policies, permissions and disk alarms are not shown by AMQP"
-        yield Check("broker", "not looked into", Danger.RISK, why, "Set SWX_MANAGEMENT_URL")
+        yield Check("broker", "not looked into", Danger.RISK, why, do)
         return
     yield from _found("topology", judge_topology(found, needs), "exchanges, queues and policies keep messages")
     yield from _found("nodes", judge_nodes(found), "no alarm")
@@ -164,4 +199,4 @@ def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
     yield from _found("permissions", judge_permissions(found, ours, needs), "everybody may do their part alone")
 
 
-_LOOKS = (_rules, _keys, _database, _version, _broker)
+_LOOKS = (_rules, _keys, _database, _version, _broker, _upstreams)

@@ -8,18 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 import structlog
 
+from swexchange.broker import management
+from swexchange.broker.topology import Tenancy
 from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.cli.topology import problems, wanted
+from swexchange.cli.upstream import upstream_management, upstream_server
 from swexchange.cli.work import again, on_signals, work
+from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault
-from swexchange.health.problem import Danger
+from swexchange.health.problem import Danger, Problem
 from swexchange.observe import configure_logs, flush_logs
 from swexchange.rules.load import load_upstreams
 from swexchange.settings import Settings
@@ -46,7 +50,8 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, no_
     later gets it at the next start, and what is for it waits until then.
 
     With SWX_MANAGEMENT_URL it looks first whether queues or policies would lose messages, and if so
-    does not start: exit code 2. A worker that is replaced later is started without this.
+    does not start: exit code 2. A worker that is replaced later is started without this. What is
+    wrong at an upstream's broker is logged: it is not ours to mend, and no reason not to start.
 
     \b
     Examples:
@@ -64,6 +69,8 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, no_
         raise ConfigFault(f"there is no upstream {upstream}", where=settings.routes, do="Name one that stands there")
     if not no_check:
         _refuse_losses(settings)
+        for name in [upstream] if upstream else upstreams:
+            _tell_losses(settings, upstreams[name])
     if upstream or number is not None or not (upstreams or workers > 1):
         work(settings, number or 0, upstream)
     else:
@@ -75,21 +82,40 @@ def _refuse_losses(settings: Settings) -> None:
 
     A broker that cannot be asked is no reason not to start: the worker waits for it.
     """
-    log = structlog.get_logger()
-    try:
-        found = problems(settings, wanted(settings)) if settings.management_url else []
-    except BrokerLost as fault:
-        log.warning("topology not checked", what=fault.what, where=fault.where, do=fault.do)
-        found = []
-    for problem in found:
-        log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
-    flush_logs()
+    found = _logged(lambda: problems(settings, wanted(settings)) if settings.management_url else [])
     if losses := [problem for problem in found if problem.danger is Danger.LOSS]:
         more = f", and {len(losses) - 1} more" if len(losses) > 1 else ""
         raise ConfigFault(
             f"RabbitMQ would lose messages: {losses[0].name}: {losses[0].what}{more}",
             do="Correct it (`swexchange doctor` says more), or start with --no-check",
         )
+
+
+def _tell_losses(settings: Settings, upstream: Upstream) -> None:
+    """Log what is wrong with what we use at an upstream, where its management API shows it."""
+
+    def found() -> list[Problem]:
+        deeper = upstream_management(settings, upstream.name)
+        vhost = upstream_server(settings, upstream.name).parameters().virtual_host
+        return management.check(deeper, Tenancy(upstream), vhost) if deeper else []
+
+    _logged(found, upstream.name)
+
+
+def _logged(look: Callable[[], list[Problem]], upstream: str = "") -> list[Problem]:
+    """What a look finds, one line each; [] where the broker cannot be asked."""
+    log = structlog.get_logger()
+    if upstream:
+        log = log.bind(upstream=upstream)
+    try:
+        found = look()
+    except BrokerLost as fault:
+        log.warning("topology not checked", what=fault.what, where=fault.where, do=fault.do)
+        found = []
+    for problem in found:
+        log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
+    flush_logs()
+    return found
 
 
 def _supervise(workers: int, upstreams: Sequence[str]) -> int:

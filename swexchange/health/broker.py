@@ -67,7 +67,7 @@ class Needs(Protocol):
     """What must exist: `broker.Topology`, or the part of another broker that is used."""
 
     def exchanges(self) -> tuple[str, ...]:
-        """Durable fanout exchanges."""
+        """Durable exchanges; those that are bound below are fanouts."""
 
     def queues(self) -> tuple[str, ...]:
         """Durable quorum queues."""
@@ -78,8 +78,9 @@ class Needs(Protocol):
 
 def judge_topology(found: Broker, needs: Needs) -> Iterator[Problem]:
     """What is wrong with exchanges, queues, bindings and the policies on them."""
+    ours = {exchange for exchange, _ in needs.bindings()}
     for name in needs.exchanges():
-        yield from _exchange(name, found.exchanges.get(name))
+        yield from _exchange(name, found.exchanges.get(name), is_ours=name in ours)
     for name in needs.queues():
         yield from _queue(name, found)
     for exchange, name in needs.bindings():
@@ -122,16 +123,17 @@ def judge_permissions(found: Broker, wanted: Sequence[Permission], needs: Needs)
             yield from _too_little(permission, ours.get(user), needs)
 
 
-def _exchange(name: str, found: Exchange | None) -> Iterator[Problem]:
+def _exchange(name: str, found: Exchange | None, *, is_ours: bool) -> Iterator[Problem]:
+    """Others publish to ours and may not ask for returns; to another's only this platform does, which asks."""
     if found is None:
         yield Problem(name, "the exchange does not exist", DECLARE, "Whoever sends to it is refused")
         return
-    if found.type != "fanout":
+    if is_ours and found.type != "fanout":
         why = "By its routing keys messages may reach no queue, and RabbitMQ confirms what it drops"
         yield Problem(name, f"the exchange is {found.type}, not a durable fanout", REDECLARE, why, Danger.LOSS)
     if not found.durable:
         why = "A restart of RabbitMQ deletes it; then senders are refused"
-        yield Problem(name, "the exchange is transient, not a durable fanout", REDECLARE, why)
+        yield Problem(name, "the exchange is transient, not durable", REDECLARE, why)
     if found.auto_delete:
         why = "It goes when its last binding goes; then senders are refused"
         yield Problem(name, "the exchange deletes itself", REDECLARE, why, Danger.RISK)

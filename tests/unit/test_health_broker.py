@@ -58,7 +58,7 @@ def test_a_good_broker_is_clean() -> None:
     ("exchange", "what"),
     [
         (Exchange(outbox("A"), "direct"), "loss: swx.outbox.A: the exchange is direct, not a durable fanout"),
-        (Exchange(outbox("A"), "fanout", False), "stop: swx.outbox.A: the exchange is transient, not a durable fanout"),
+        (Exchange(outbox("A"), "fanout", False), "stop: swx.outbox.A: the exchange is transient, not durable"),
         (Exchange(outbox("A"), "fanout", auto_delete=True), "risk: swx.outbox.A: the exchange deletes itself"),
         (Exchange(outbox("A"), "fanout", internal=True), "stop: swx.outbox.A: the exchange is internal"),
     ],
