@@ -171,7 +171,8 @@ class Forwarder:
     # -- the lease
 
     def _hold(self, now: datetime, recipients: Collection[str]) -> bool:
-        if self._renew_at and now < self._renew_at:
+        # Not by a clock that has been set back since: then the lease is as wrong as its time.
+        if self._renew_at and timedelta(0) < self._renew_at - now <= RENEW:
             return True
         found = self._backlog.hold(self._name, self._holder, now, LEASE)
         if found is None:
@@ -198,7 +199,7 @@ class Forwarder:
         self._standing = replace(self._standing, state=self._breaker.state(now))
         size, oldest = self._backlog.size(recipients)
         sample = Sample(now, size, self._standing.sent, self._free_disk())
-        if not self._samples or now - self._samples[-1].at >= SAMPLE:
+        if not self._samples or not timedelta(0) <= now - self._samples[-1].at < SAMPLE:
             self._samples = [*self._samples[-1:], sample]
         self._backlog.tell(self._name, self._standing, self._samples[0])
         told = forecast(self._samples[0], sample, self._standing.pace, self._disk_stop)

@@ -47,7 +47,8 @@ class Breaker:
         """How it stands at a time."""
         if self.retry_at is None:
             return State.CLOSED
-        return State.OPEN if now < self.retry_at else State.HALF_OPEN
+        # One that is further off than any pause was set by a clock that was ahead.
+        return State.OPEN if timedelta(0) < self.retry_at - now <= LONGEST_PAUSE else State.HALF_OPEN
 
     def room(self, now: datetime, most: int) -> int:
         """How many copies may be tried now: `most`, one canary, or none."""

@@ -17,9 +17,19 @@ from swexchange.core.lanes import Weights, share
 from swexchange.core.model import Copy, Event, Fate, Happening
 from swexchange.store import rows
 from swexchange.store.database import Database
-from swexchange.store.ledger import POSITIONS, copies_query, note, note_failed, put_off, this_copy
+from swexchange.store.ledger import (
+    POSITIONS,
+    copies_query,
+    has_come,
+    is_due,
+    note,
+    note_failed,
+    put_off,
+    this_copy,
+)
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
 
+FARTHEST_LEASE = 3600 * 1_000_000  # microseconds: one that ends later was taken by a clock that was wrong
 Key = tuple[int, int]
 """Number of an exchange, and of a copy among its copies."""
 
@@ -43,7 +53,7 @@ class Backlog(Database):
     def hold(self, name: str, holder: str, now: datetime, seconds: float) -> Standing | None:
         """Take or keep the lease of an upstream; how it stands, None where another holds it."""
         at, until = rows.microseconds(now), rows.microseconds(now + timedelta(seconds=seconds))
-        mine = or_(upstream.c.holder == holder, upstream.c.held_until < at)
+        mine = or_(upstream.c.holder == holder, has_come(upstream.c.held_until, at - 1, FARTHEST_LEASE))
         with self._writing(synced=False) as connection:
             if connection.execute(select(upstream.c.name).where(upstream.c.name == name)).first() is None:
                 # Two at the same moment: one is refused by the primary key, and finds the row next time.
@@ -140,7 +150,7 @@ def _heads(
     found: list[Key] = []
     for recipient in recipients:  # one by one: each is a range of an index
         query = select(copy.c.seq, copy.c.n).where(QUEUED, copy.c.recipient == recipient, part)
-        query = query.where(copy.c.due_at <= at, _is_head).order_by(copy.c.seq, copy.c.n).limit(most)
+        query = query.where(is_due(at), _is_head).order_by(copy.c.seq, copy.c.n).limit(most)
         found += [(seq, n) for seq, n in connection.execute(query)]
     return sorted(found)[:most]
 

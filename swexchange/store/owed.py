@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, tuple_, update
 
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
 from swexchange.store import rows
 from swexchange.store.engine import is_sqlite
-from swexchange.store.ledger import LONGEST_PAUSE, POSITIONS, Book, Ledger, copies_query
+from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query, has_come, is_due
 from swexchange.store.tables import DUE, QUEUED, WAITING, batch, copy, exchange
 
 SECOND = 1_000_000
@@ -105,7 +105,7 @@ class FullLedger(Ledger):
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent; see forwarder.Outstanding."""
         at = rows.microseconds(now)
-        due = and_(WAITING, _has_come(exchange.c.next_try, at, LONGEST_WAIT))
+        due = and_(WAITING, has_come(exchange.c.next_try, at, LONGEST_WAIT))
         query = select(exchange).where(due).order_by(exchange.c.next_try).limit(limit)
         if not self._anything(select(exchange.c.seq).where(due).limit(1)):
             return ()
@@ -130,12 +130,7 @@ def _doubtful(at: int) -> Select[Any]:
 
 
 def _due(at: int) -> Select[Any]:
-    return select(copy.c.seq, copy.c.n).where(DUE, _has_come(copy.c.due_at, at, LONGEST_PAUSE)).order_by(copy.c.due_at)
-
-
-def _has_come(time: Column[int], at: int, longest: int) -> ColumnElement[bool]:
-    """Its time has come; or it is further off than any pause: the clock was wrong when it was set, and is right now."""
-    return or_(time <= at, time > at + longest)
+    return select(copy.c.seq, copy.c.n).where(DUE, is_due(at)).order_by(copy.c.due_at)
 
 
 def _theirs(remote: Set[str]) -> ColumnElement[bool]:

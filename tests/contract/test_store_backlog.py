@@ -198,6 +198,21 @@ def test_one_forwarder_holds_an_upstream(backlog: Backlog, database: Database) -
         assert backlog.hold("province", "one", after(seconds=28), 15) == standing
 
 
+def test_a_clock_that_was_ahead_delays_nothing(ledger: FullLedger, backlog: Backlog, database: Database) -> None:
+    """What a wrong clock put off, or held, for a year is free once the clock is right; minutes are waited for."""
+    record(ledger, *(_to_province(n, n[0]) for n in ("A1", "A2", "B1")), remote=REMOTE)
+    first, other = _taken(backlog)
+    backlog.settle([(first, Fate.REFUSED)], after(days=365))
+    backlog.settle([(other, Fate.REFUSED)], after(minutes=5))
+    assert _ids(_taken(backlog)) == ["A1"]
+    assert _ids(_taken(backlog, minutes=6)) == ["A1", "B1"]
+    with open_backlog(database.url) as dead:
+        dead.hold("province", "dead", after(days=365), 15)
+    assert backlog.hold("province", "one", NOW, 15) == Standing()
+    with open_backlog(database.url) as beside:
+        assert beside.hold("province", "a minute behind", after(minutes=-1), 15) is None
+
+
 def test_the_size_of_a_backlog(ledger: FullLedger, backlog: Backlog) -> None:
     """How many wait, and since when the oldest."""
     assert backlog.size(REMOTE) == (0, None)

@@ -273,6 +273,22 @@ def test_only_the_holder_of_the_lease_forwards(province: Province) -> None:
         second.run()
 
 
+def test_a_clock_that_is_set_back_costs_neither_the_lease_nor_time(province: Province) -> None:
+    """An hour ahead, with the breaker open; then right: it holds its lease anew, tries at once, and tells."""
+    province.watcher.now += timedelta(hours=1)
+    province.record("A1")
+    province.step(ENOUGH)
+    assert province.watcher.standing.since == NOW + timedelta(hours=1)
+    province.declare()
+    province.watcher.now -= timedelta(hours=1)
+    province.step(2)
+    assert province.received() == ["A1"]
+    assert province.watcher.standing.state is State.CLOSED
+    with open_backlog(f"sqlite:///{_path(province)}") as other:
+        assert other.hold("province", "other", NOW, 15) is None
+        assert other.hold("province", "other", province.watcher.now + timedelta(seconds=16), 15) is not None
+
+
 def _path(province: Province) -> str:
     return str(province.ledger._engine.url.database)
 

@@ -41,6 +41,13 @@ def test_after_the_pause_one_canary_passes_and_closes_it() -> None:
     assert breaker.succeeded() == Breaker()
 
 
+def test_a_clock_that_was_ahead_keeps_it_open_no_longer() -> None:
+    """Opened an hour ahead of time: once the clock is right, a canary passes at once."""
+    breaker = _failed(Breaker(), ENOUGH)
+    assert breaker.state(NOW - timedelta(seconds=1)) is State.OPEN
+    assert breaker.state(NOW - timedelta(hours=1)) is State.HALF_OPEN
+
+
 def test_failed_canaries_double_the_pause_up_to_a_minute() -> None:
     """1, 2, 4 ... 60, 60 seconds; the time it opened stays the first."""
     breaker, now, pauses = _failed(Breaker(), ENOUGH), NOW, []
