@@ -109,7 +109,7 @@ copy = Table(
     Column("sent_at", BigInteger),
     Column("tries", SmallInteger),
     Column("lane", Text),  # of a queued copy: what it must not overtake
-    Column("replay", Text),  # of a queued copy: the replay that sends it; NULL: ordinary traffic
+    Column("replay", Text),  # of a copy that a replay queued: that replay, until it is sent; NULL: ordinary traffic
 )
 Index("copy_due", copy.c.due_at, sqlite_where=DUE, postgresql_where=DUE)
 for _name, _columns in (
