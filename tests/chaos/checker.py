@@ -12,9 +12,10 @@ I8  what is not recorded is still in the broker (with an empty intake: all is re
 I9  all inputs decided by the same rules went the same way
 I10 the backlog drained in time, by itself          } these two are seen by the frame,
 I11 files, threads and memory came back             } and reported here
+I12 on the way to an upstream, what was recorded about one business number arrives in that order; repeats may come later
 I13 no key, password or content stands in a log; no traceback
 
-I6 (the Merkle log) and I12 (order, which is promised on the way to an upstream only) are not checked here.
+I6 (the Merkle log) is not checked here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.chaos.evidence import Copy, Drained, Evidence, Exchange
 from tests.chaos.history import Attempted
@@ -101,6 +103,7 @@ def check(evidence: Evidence) -> Verdict:
     _judge_copies(case, verdict)
     _judge_events(case, verdict)
     _judge_routes(case, verdict)
+    _judge_order(case, verdict)
     verdict.broken += evidence.troubles
     verdict.broken += _judge_logs(evidence)
     return verdict
@@ -233,9 +236,9 @@ def _judge_copies(case: _Case, verdict: Verdict) -> None:
             verdict.broken.append(f"I7: {row.outcome} with copies {dict(kinds)}: {row.exchange_id}")
         if row.settled_at is None:
             verdict.broken.append(f"I7: the batch of {row.exchange_id} was never settled")
-    due = [copy for copy in case.evidence.copies if copy.state == "due"]
+    due = [copy for copy in case.evidence.copies if copy.state in ("due", "queued")]
     if due:
-        verdict.broken.append(f"I7: {len(due)} copies are still due")
+        verdict.broken.append(f"I7: {len(due)} copies are still due or queued")
     if case.evidence.left_in_intake:
         verdict.broken.append(f"I8: {len(case.evidence.left_in_intake)} messages were never taken")
 
@@ -269,6 +272,26 @@ def _judge_routes(case: _Case, verdict: Verdict) -> None:
     if len(editions) > case.evidence.editions:
         verdict.broken.append(f"I9: {len(editions)} editions of the rules were in force")
     verdict.broken += [f"I9: the same rules went {len(found)} ways" for found in ways.values() if len(found) > 1]
+
+
+def _judge_order(case: _Case, verdict: Verdict) -> None:
+    """I12: of each lane, what came for the first time was recorded after all that had come before."""
+    for name, arrivals in lanes(case.evidence).items():
+        seqs = [case.rows[key][0].seq for key in arrivals if key in case.rows]
+        late = sum(later < earlier for earlier, later in pairwise(seqs))
+        if late:
+            verdict.broken.append(f"I12: {late} of {len(seqs)} messages of lane {name} were overtaken")
+
+
+def lanes(evidence: Evidence) -> dict[tuple[str, str, str], list[Key]]:
+    """By receiver, sender and business number: the inputs whose copies came, in the order of their first arrival."""
+    of_digest = {key[1]: tried.input for key, tried in evidence.inputs.items() if tried.input.lane}
+    found: dict[tuple[str, str, str], dict[Key, None]] = defaultdict(dict)
+    for copy in evidence.drained:
+        sent = of_digest.get(copy.digest)
+        if sent and copy.queue.startswith(INBOX):
+            found[copy.queue.removeprefix(INBOX), sent.sender, sent.lane][sent.key] = None
+    return {name: list(keys) for name, keys in found.items()}
 
 
 def _judge_logs(evidence: Evidence) -> Sequence[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,8 @@ FROM exchange e LEFT JOIN batch b ON b.id = e.batch_id ORDER BY e.seq"""
 COPIES = "SELECT seq, kind, recipient, body, state FROM copy ORDER BY seq, n"
 EVENTS = "SELECT exchange_id, event, detail FROM event ORDER BY id"
 OPEN = (
-    "SELECT (SELECT count(*) FROM batch WHERE settled_at IS NULL) + (SELECT count(*) FROM copy WHERE state = 'due')"
+    "SELECT (SELECT count(*) FROM batch WHERE settled_at IS NULL)"
+    " + (SELECT count(*) FROM copy WHERE state = 'due') + (SELECT count(*) FROM copy WHERE state = 'queued')"
     " + (SELECT count(*) FROM exchange WHERE outcome = 'waiting')"
 )
 DIGESTS = "SELECT submitter, digest FROM exchange"
@@ -101,7 +102,7 @@ class Database:
         self._url = url
 
     def open_ends(self) -> int:
-        """Batches not settled, copies due and answers waiting."""
+        """Batches not settled, copies due or queued for an upstream, and answers waiting."""
         return int(self._all(OPEN)[0][0])
 
     def recorded(self) -> set[tuple[str, str]]:
@@ -145,7 +146,16 @@ def drain(url: str, queues: Sequence[str]) -> list[Drained]:
     return found
 
 
-def _drain(channel: Any, queue: str) -> list[Drained]:
+def arrived(url: str, queue: str, participant: str) -> list[Drained]:
+    """Take what lies in a queue that is a participant's inbox and receipts in one; each says by its type what it is."""
+    with closing(pika.BlockingConnection(pika.URLParameters(url))) as link:
+        channel = link.channel()
+        channel.basic_qos(prefetch_count=500)
+        kinds = {"DxpRep": f"swx.receipts.{participant}"}
+        return _drain(channel, queue, lambda kind: kinds.get(kind, f"swx.inbox.{participant}"))
+
+
+def _drain(channel: Any, queue: str, named: Callable[[str], str] | None = None) -> list[Drained]:
     found, empty = [], 0
     for method, properties, body in channel.consume(queue, inactivity_timeout=0.25):
         if method is None:
@@ -154,7 +164,8 @@ def _drain(channel: Any, queue: str) -> list[Drained]:
                 break
             continue
         empty = 0
-        found.append(Drained(queue, properties.message_id or "", properties.correlation_id or "", body))
+        name = named(properties.type or "") if named else queue
+        found.append(Drained(name, properties.message_id or "", properties.correlation_id or "", body))
         channel.basic_ack(method.delivery_tag)
     channel.cancel()
     return found

@@ -11,14 +11,16 @@ import pika.exceptions
 import psycopg
 
 from tests.chaos import evidence
-from tests.chaos.checker import Verdict, check
+from tests.chaos.checker import Verdict, check, lanes
 from tests.chaos.evidence import Evidence
 from tests.chaos.history import attempted
+from tests.chaos.province import SENDS
 from tests.chaos.scene import POSTGRESQL, SQLITE, Lab, Scene, opened
 from tests.chaos.supervisor import Size
 
 BEFORE, AFTER = 2.0, 2.0  # seconds of load around the fault
 KILLED, STOPPED = -9, 0
+IN_ORDER = 5  # messages that one lane at least must have, for its order to prove anything
 ROOM = Size(files=12, threads=6, resident_mb=250)  # how much more than before the fault a daemon may hold after it
 
 
@@ -46,6 +48,7 @@ class Fault:
     editions: int = 1  # of the rules, that may come into force
     clustered: bool = False  # three nodes
     needs_root: bool = False  # it mounts a disk, or makes networks
+    upstream: bool = False  # the province has a broker of its own, and is behind an upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,16 @@ def run(fault: Fault, database: str, lab: Lab, seed: int) -> Row:
 
 
 def _judged(fault: Fault, database: str, lab: Lab, seed: int) -> tuple[Verdict, float]:
-    with opened(lab, database, f"{seed}/{fault.name}/{database}", fault.rate, fault.daemons) as scene:
+    with opened(
+        lab, database, f"{seed}/{fault.name}/{database}", fault.rate, fault.daemons, upstream=fault.upstream
+    ) as scene:
         fault.prepare(scene)
         scene.supervisor.start()
         if not scene.supervisor.script:  # else it is meant to die early
             scene.await_daemons()
         scene.sender.rate = fault.rate
+        if scene.there:
+            scene.there.sender.rate = SENDS
         scene.pause(BEFORE)
         before = scene.supervisor.size() if scene.supervisor.ready() else None
         scene.note(fault.name)
@@ -93,12 +100,17 @@ def _judged(fault: Fault, database: str, lab: Lab, seed: int) -> tuple[Verdict, 
         scene.note("healed")
         scene.pause(AFTER)
         scene.sender.stop()
+        if scene.there:
+            scene.there.sender.stop()
         troubles: list[str] = []
         drained_in = _await_rest(scene, fault.deadline, troubles)
         troubles += _grown(before, scene.supervisor.size())
         troubles += _bad_ends(scene, fault)
         troubles += _not_felt(scene, fault)
-        return check(_collect(scene, troubles, fault.editions)), drained_in
+        found = _collect(scene, troubles, fault.editions)
+        if fault.upstream and max(map(len, lanes(found).values()), default=0) < IN_ORDER:
+            troubles.append(f"the fault was not felt: no lane had {IN_ORDER} messages")
+        return check(found), drained_in
 
 
 def _await_rest(scene: Scene, deadline: float, troubles: list[str]) -> float:
@@ -167,10 +179,12 @@ def _not_felt(scene: Scene, fault: Fault) -> list[str]:
 
 def _collect(scene: Scene, troubles: list[str], editions: int) -> Evidence:
     left = [found.digest for found in evidence.drain(scene.url, [evidence.INTAKE])]
+    came = scene.there.read() if scene.there else []
+    left += scene.there.left() if scene.there else []
     exchanges, copies, events = scene.database.read()
     return Evidence(
         inputs=attempted(scene.history.path),
-        drained=[*scene.collected, *evidence.drain(scene.url, scene.queues())],
+        drained=[*scene.collected, *came, *evidence.drain(scene.url, scene.queues())],
         exchanges=exchanges,
         copies=copies,
         events=events,

@@ -28,6 +28,7 @@ class Input:
     expect: str  # accepted, rejected, or claims: exactly one of those that claim an id is accepted
     to: Alternatives = ()  # sets of participants who may get it: one of these sets, by the rules in force
     answers: str = ""  # of an answer: the message id that its copy must be correlated with
+    lane: str = ""  # of what goes to an upstream: the business number within which order is promised
 
     @property
     def key(self) -> tuple[str, str]:
@@ -98,6 +99,7 @@ def attempted(path: Path) -> dict[tuple[str, str], Attempted]:
                 expect=line["expect"],
                 to=tuple(tuple(names) for names in line["to"]),
                 answers=line["answers"],
+                lane=line["lane"],
             )
             found.setdefault(key, Attempted(message)).attempts += 1
         elif kind == "ok":

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 CHUNK = 65536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
@@ -32,6 +33,12 @@ class _Line:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+
+def via(url: str, proxy: Proxy) -> str:
+    """The same URL through a proxy."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}").geturl()
 
 
 class Proxy:

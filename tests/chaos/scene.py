@@ -20,15 +20,17 @@ from urllib.parse import urlsplit
 import yaml
 
 from tests import postgres, rabbit, world
-from tests.chaos import cluster
+from tests.chaos import cluster, province
 from tests.chaos.evidence import Database, Drained
 from tests.chaos.history import History
-from tests.chaos.proxy import Proxy
+from tests.chaos.province import Province
+from tests.chaos.proxy import Proxy, via
 from tests.chaos.sender import Sender
 from tests.chaos.supervisor import Start, Supervisor
 from tests.chaos.traffic import Mix
 from tests.postgres import Cluster
 from tests.process.house import INTEGRATOR, House
+from tests.process.province import behind_upstream
 from tests.rabbit import Rabbit
 
 CANARIES = ("聚丙烯粒子", "深圳市启桥塑胶原料有限公司")  # stand in every declaration, and in no log
@@ -37,12 +39,13 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 @dataclass
 class Lab:
-    """Servers of one lane; `postgresql` is started when it is first needed."""
+    """Servers of one lane; PostgreSQL and the province's broker are started when they are first needed."""
 
     folder: Path
     broker: Rabbit
     numbers: Iterator[int] = field(default_factory=count)
     _cluster: Cluster | None = None
+    _there: Rabbit | None = None
 
     @property
     def cluster(self) -> Cluster:
@@ -53,10 +56,19 @@ class Lab:
             self._cluster = postgres.new(place)
         return self._cluster
 
+    @property
+    def there(self) -> Rabbit:
+        """The node that stands for the province's broker."""
+        if self._there is None:
+            self._there = rabbit.start(self.folder / "there", "--plugins", "rabbitmq_management")
+        return self._there
+
     def close(self) -> None:
         """End what was started here."""
         if self._cluster is not None:
             self._cluster.stop("immediate")
+        if self._there is not None:
+            self._there.stop()
 
 
 @contextmanager
@@ -101,6 +113,7 @@ class Scene:
     database: Database
     supervisor: Supervisor
     sender: Sender
+    there: Province | None  # behind an upstream
     at_end: Callable[[Callable[[], object]], object]  # have something undone when the scene is over
     collected: list[Drained] = field(default_factory=list)  # what receivers took before the end
 
@@ -108,6 +121,12 @@ class Scene:
     def url(self) -> str:
         """The administrator's AMQP URL, past the proxy."""
         return self.house.url
+
+    @property
+    def upstream(self) -> Province:
+        """The province, in a scene that has one."""
+        assert self.there
+        return self.there
 
     def pause(self, seconds: float) -> None:
         """Let the load run."""
@@ -131,9 +150,9 @@ class Scene:
         self.history.nemesis(what)
 
     def queues(self) -> list[str]:
-        """Every queue of every participant."""
+        """Every queue of every participant of our own broker."""
         rules = yaml.safe_load((self.folder / "routes.good.yaml").read_text("utf-8"))
-        ids = [entry["id"] for entry in rules["participants"]]
+        ids = [entry["id"] for entry in rules["participants"] if "upstream" not in entry]
         return [f"swx.{kind}.{id_}" for kind in ("inbox", "receipts") for id_ in ids]
 
     def platform_keys(self) -> dict[str, bytes]:
@@ -145,11 +164,11 @@ class Scene:
         """What must not stand in any log: keys, passwords, content."""
         seeds = [base64.b64encode(world.signing_key(o).secret[:32]).decode() for o in (world.PLATFORM, INTEGRATOR)]
         passwords = [self.lab.cluster.password] if self.kind == POSTGRESQL else []
-        return [*seeds, *passwords, *CANARIES]
+        return [*seeds, *passwords, province.PASSWORD, *CANARIES]
 
 
 @contextmanager
-def opened(lab: Lab, kind: str, seed: str, rate: float, daemons: int) -> Iterator[Scene]:
+def opened(lab: Lab, kind: str, seed: str, rate: float, daemons: int, *, upstream: bool = False) -> Iterator[Scene]:
     """Furnish it: rules, keys, tables, queues; neither daemons nor load run yet."""
     number = next(lab.numbers)
     folder = lab.folder / f"{number:03d}"
@@ -159,18 +178,22 @@ def opened(lab: Lab, kind: str, seed: str, rate: float, daemons: int) -> Iterato
         url = lab.broker.vhost(vhost)
         to_broker = _proxy(stack, url)
         database_url, to_database = _database(stack, lab, kind, folder, f"chaos{number}")
-        house = House(folder, url, database_url).furnish()
+        house = House(folder, url, database_url).furnish(behind_upstream if upstream else lambda _: None)
         shutil.copy(house.routes, folder / "routes.good.yaml")
         history = History(folder / "history.ndjson")
         stack.callback(history.close)
-        through = {"SWX_AMQP_URL": _via(url, to_broker), "SWX_BATCH": "50", "SWX_CONFIRM_SECONDS": "10"}
+        through = {"SWX_AMQP_URL": via(url, to_broker), "SWX_BATCH": "50", "SWX_CONFIRM_SECONDS": "10"}
         if to_database:
-            through["SWX_DATABASE_URL"] = _via(database_url, to_database)
+            through["SWX_DATABASE_URL"] = via(database_url, to_database)
         supervisor = Supervisor({**house.environment, **through}, folder, Start(), daemons)
         stack.callback(supervisor.stop)
         mix = Mix(house, seed)
         sender = Sender(url, _proxy(stack, url), mix, history, 0, seed)
         stack.callback(sender.stop)
+        there = None
+        if upstream:
+            there = stack.enter_context(province.opened(lab.there, vhost, house, history, seed))
+            mix.shares["to_province"] = 60
         yield Scene(
             lab=lab,
             kind=kind,
@@ -185,6 +208,7 @@ def opened(lab: Lab, kind: str, seed: str, rate: float, daemons: int) -> Iterato
             database=Database(database_url),
             supervisor=supervisor,
             sender=sender,
+            there=there,
             at_end=stack.callback,
         )
     lab.broker.manage("DELETE", "vhosts", vhost)
@@ -203,8 +227,3 @@ def _proxy(stack: ExitStack, url: str) -> Proxy:
     proxy = Proxy([(str(parts.hostname), int(parts.port or 0))])
     stack.callback(proxy.close)
     return proxy
-
-
-def _via(url: str, proxy: Proxy) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}").geturl()

@@ -103,7 +103,7 @@ class Sender:
         finally:
             self._busy_since = 0.0
         self._history.ok(message.input)
-        if message.input.expect == "claims" and not message.input.answers:
+        if message.input.expect == "claims" and not message.input.answers and not message.input.lane:
             self._mix.known.append(message)
         return True
 

@@ -96,11 +96,11 @@ class Supervisor:
         return [int(process.returncode) for process in running]
 
     def size(self) -> Size | None:
-        """What the largest daemon holds now; None while none runs."""
+        """What the largest daemon, or process of one, holds now; None while none runs."""
         sizes = []
-        for process in self.processes:
+        for pid in (pid for process in self.processes for pid in (process.pid, *children(process.pid))):
             with suppress(OSError, IndexError):
-                sizes.append(_size(process.pid))
+                sizes.append(_size(pid))
         return max(sizes, key=lambda size: size.resident_mb, default=None)
 
     def _run(self) -> None:
@@ -132,6 +132,14 @@ class Supervisor:
                 cwd=ROOT,
                 env={**self._environment, **how.environment},
             )
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started; none where it has ended."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _size(pid: int) -> Size:

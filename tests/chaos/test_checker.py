@@ -14,7 +14,7 @@ import pytest
 from swexchange.core.decide import decide
 from swexchange.core.model import Decision
 from tests import world
-from tests.chaos.checker import Verdict, check
+from tests.chaos.checker import Verdict, check, lanes
 from tests.chaos.evidence import Copy, Drained, Evidence, Exchange
 from tests.chaos.history import Attempted, History, Input, attempted
 from tests.world import CUSTOMS, ENTERPRISE
@@ -70,6 +70,18 @@ def _row(seq: int, decision: Decision) -> Exchange:
         1,
         None,
     )
+
+
+def _in_one_lane(evidence: Evidence) -> None:
+    """Both declarations are about one business number."""
+    for key, tried in list(evidence.inputs.items()):
+        if tried.input.expect == "claims":
+            evidence.inputs[key] = Attempted(dataclasses.replace(tried.input, lane="L"), 1, True)
+
+
+def _overtaken(evidence: Evidence) -> None:
+    _in_one_lane(evidence)
+    evidence.drained.reverse()
 
 
 def _first(evidence: Evidence, kind: str) -> int:
@@ -170,6 +182,8 @@ BROKEN: dict[str, tuple[Callable[[Evidence], None], str, tuple[int, int]]] = {
     "refused, though good": (lambda e: _alter(e, outcome="rejected", code="0002"), "I3", (0, 1)),
     "left in the intake": (lambda e: e.left_in_intake.append("1" * 64), "I8", (0, 0)),
     "a copy still due": (lambda e: e.copies.append(Copy(0, "message", CUSTOMS, None, "due")), "I7", (0, 0)),
+    "a copy still queued": (lambda e: e.copies.append(Copy(0, "message", CUSTOMS, None, "queued")), "I7", (0, 0)),
+    "one of a lane overtaken": (_overtaken, "I12", (0, 0)),
     "never settled": (lambda e: _alter(e, settled_at=None), "I7", (0, 0)),
     "quarantined": (lambda e: setattr(e, "events", [(e.exchanges[0].exchange_id, "quarantined", "")]), "I7", (0, 0)),
     "rules that were never good": (lambda e: _alter(e, rules_digest="9" * 64), "I9", (0, 0)),
@@ -198,6 +212,15 @@ def test_what_is_broken_is_seen(name: str) -> None:
     assert any(text.startswith(f"{invariant}:") for text in verdict.broken), verdict
     assert (verdict.lost, verdict.unexpected) == counts, verdict
     assert not verdict.is_clean
+
+
+def test_a_repeat_may_come_after_the_next_of_its_lane() -> None:
+    """What came in order is in order, whatever comes once more: I12 is about the first time."""
+    evidence = _evidence()
+    _in_one_lane(evidence)
+    _again(evidence, "inbox")
+    assert list(map(len, lanes(evidence).values())) == [2]
+    assert check(evidence) == Verdict(attempted=3, acknowledged=3, duplicated=1)
 
 
 def test_a_repeat_with_the_same_id_is_a_duplicate_and_no_more() -> None:

@@ -14,9 +14,11 @@ from swexchange.core.model import Kind
 from tests import world
 from tests.chaos.history import Alternatives, Input
 from tests.process.house import CENTRE, CUSTOMS, INTEGRATOR, SHIPPER, House
+from tests.process.province import PROVINCE
 
 KINDS = Kind.MESSAGE, Kind.RECEIPT
 TO_CUSTOMS: Alternatives = ((CUSTOMS,),)
+LANES, REPEATED = 8, 0.1  # business numbers of what goes to the province, and how often one message comes again
 SHARES = {
     "declaration": 68,
     "two_receivers": 10,
@@ -47,19 +49,21 @@ def message(
     message_id: str = "",
     sender: str = "",
     answers: str = "",
+    lane: str = "",
 ) -> Message:
     """A message with its expectation."""
     digest = hashlib.sha256(body).hexdigest()
-    return Message(Input(submitter, digest, sender, message_id, expect, to, answers), body)
+    return Message(Input(submitter, digest, sender, message_id, expect, to, answers, lane), body)
 
 
 class Mix:
     """An endless supply; `to_customs` is what the rules in force make of a plain declaration."""
 
-    def __init__(self, house: House, seed: str) -> None:
-        self._house = house
+    def __init__(self, house: House, seed: str, prefix: str = "NHW") -> None:
+        self._house, self._prefix = house, prefix
         self._random = random.Random(seed)
         self._number = 0
+        self._upward: list[Message] = []  # for the province, the latest at the end
         self.known: list[Message] = []  # acknowledged good declarations, the latest at the end
         self.to_customs = TO_CUSTOMS
         self.shares = dict(SHARES)
@@ -83,6 +87,22 @@ class Mix:
         document = world.declaration(number, customs="2201")
         envelope = world.dxp_msg(document, number, sender=INTEGRATOR, receivers=(CUSTOMS, CENTRE))
         return self._from_integrator(self._house.signed(envelope), "claims", ((CUSTOMS, CENTRE),), number)
+
+    def to_province(self) -> Message:
+        """A good declaration for the province about one of a few business numbers; now and then one of these again."""
+        if self._upward and self._random.random() < REPEATED:
+            return self._random.choice(self._upward[-50:])
+        number, lane = self._next_number(), f"LANE-{self._random.randrange(LANES)}"
+        document = world.declaration(lane, customs="9901", bill=number)
+        body = self._house.signed(world.dxp_msg(document, number, sender=INTEGRATOR))
+        self._upward.append(message(INTEGRATOR, body, "claims", ((PROVINCE,),), number, INTEGRATOR, lane=lane))
+        return self._upward[-1]
+
+    def from_province(self) -> Message:
+        """A good declaration of the province to customs."""
+        number = self._next_number()
+        body = self._house.signed(world.dxp_msg(world.declaration(number), number, sender=PROVINCE), PROVINCE)
+        return message(PROVINCE, body, "claims", self.to_customs, number, PROVINCE)
 
     def repeat(self) -> Message:
         """The very bytes of an earlier one."""
@@ -134,4 +154,4 @@ class Mix:
 
     def _next_number(self) -> str:
         self._number += 1
-        return f"NHW-{self._number:06d}"
+        return f"{self._prefix}-{self._number:06d}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.faults import broker, cluster, config, content, database, process
+from tests.chaos.faults import broker, cluster, config, content, database, process, upstream
 from tests.chaos.frame import Fault
 
 NOT_COVERED = (
@@ -10,7 +10,6 @@ NOT_COVERED = (
     ("F8", "memory exhausted by a limit of the system; that a worker starts afresh when it has grown is another thing"),
     ("F13", "crash inside a schema migration; tests/contract/test_store_migrate.py has refusals and restarts"),
     ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
-    ("F28", "a slow upstream; tests/process/test_upstream.py has one that is away, and a restart meanwhile"),
     ("F32", "RabbitMQ's consumer timeout"),
     ("F33", "TLS: wrong certificates"),
     ("F34 F42", "broker or database restored from an older backup"),
@@ -28,6 +27,7 @@ def all_faults() -> tuple[Fault, ...]:
         *process.FAULTS,
         *broker.FAULTS,
         *cluster.FAULTS,
+        *upstream.FAULTS,
         *database.FAULTS,
         *config.FAULTS,
         *content.FAULTS,
