@@ -21,6 +21,7 @@ import yaml
 
 from tests import postgres, rabbit, world
 from tests.chaos import cluster, province
+from tests.chaos.disk import Disk
 from tests.chaos.evidence import Database, Drained
 from tests.chaos.history import History
 from tests.chaos.province import Province
@@ -115,6 +116,7 @@ class Scene:
     sender: Sender
     there: Province | None  # behind an upstream
     at_end: Callable[[Callable[[], object]], object]  # have something undone when the scene is over
+    disk: Disk | None = None  # of the database, where a fault has moved it to one that it can cut off
     collected: list[Drained] = field(default_factory=list)  # what receivers took before the end
 
     @property

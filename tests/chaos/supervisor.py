@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.process.house import ROOT
 
 PAUSE = 0.5
+ANY_DISK = {"SWX_DISK_STOP_MB": "0", "SWX_DISK_RESUME_MB": "1"}  # however small it is, the intake goes on
 STARTED = b'"event": "started"'
 
 
@@ -59,6 +60,11 @@ class Supervisor:
         self._halted.clear()
         self._thread.start()
 
+    def hold(self) -> None:
+        """Start nothing more until `start`, whoever ends."""
+        self._halted.set()
+        self._thread.join()
+
     @property
     def processes(self) -> list[subprocess.Popen[bytes]]:
         """Those that run now."""
@@ -82,8 +88,7 @@ class Supervisor:
 
     def stop(self, seconds: float = 60) -> list[int]:
         """SIGTERM to all, no new ones; their exit codes (-9: it had to be killed)."""
-        self._halted.set()
-        self._thread.join()
+        self.hold()
         running = self.processes
         self.signal(signal.SIGTERM)
         deadline = time.monotonic() + seconds

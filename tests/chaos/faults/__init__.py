@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.faults import broker, cluster, config, content, database, process, upstream
+from tests.chaos.faults import broker, cluster, config, content, database, power, process, upstream
 from tests.chaos.frame import Fault
 
 NOT_COVERED = (
@@ -13,7 +13,6 @@ NOT_COVERED = (
     ("F32", "RabbitMQ's consumer timeout"),
     ("F33", "TLS: wrong certificates"),
     ("F34 F42", "broker or database restored from an older backup"),
-    ("F40", "power loss: unsynced or torn writes; the process is killed inside its writes instead"),
     ("F43", "rows of the audit log altered afterwards; tests/contract/test_evidence.py has every kind"),
     ("F44", "a database of another version; tests/contract/test_store_migrate.py"),
     ("F52 F53", "old messages, times at the edges of their window; tests/unit/test_decide_documents.py"),
@@ -29,6 +28,7 @@ def all_faults() -> tuple[Fault, ...]:
         *cluster.FAULTS,
         *upstream.FAULTS,
         *database.FAULTS,
+        *power.FAULTS,
         *config.FAULTS,
         *content.FAULTS,
     )

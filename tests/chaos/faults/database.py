@@ -12,7 +12,7 @@ import psycopg
 
 from tests.chaos.frame import Fault
 from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
-from tests.chaos.supervisor import Start
+from tests.chaos.supervisor import ANY_DISK, Start
 
 COMMIT = b"COMMIT"
 # -D: the daemon is our child, not strace's. No --seccomp-bpf: where it does not work, nothing is injected, silently.
@@ -96,7 +96,8 @@ def _file(scene: Scene) -> str:
 
 
 def _small_disk(scene: Scene) -> None:
-    """The SQLite database moves to a disk of 160 MB."""
+    """The SQLite database moves to a disk of 160 MB, and the intake does not stop before it is full."""
+    scene.supervisor.plain.environment = ANY_DISK
     place, old = scene.folder / "db", scene.folder / "db.old"
     place.rename(old)
     place.mkdir()
