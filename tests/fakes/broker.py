@@ -62,9 +62,9 @@ class FakeBroker:
         """A consumer link."""
         return FakeIntake(self, name, prefetch)
 
-    def outlet(self) -> FakeOutlet:
-        """A publisher link."""
-        return FakeOutlet(self)
+    def outlet(self, exchange: str = "") -> FakeOutlet:
+        """A publisher link; copies go to their participants' queues, or to an exchange."""
+        return FakeOutlet(self, exchange)
 
     def put(self, message: Message) -> Fate:
         """Publish one message as ordered, else as the queues allow."""
@@ -174,9 +174,13 @@ class FakeIntake(FakeLink):
 class FakeOutlet(FakeLink):
     """A publisher link."""
 
+    def __init__(self, broker: FakeBroker, exchange: str = "") -> None:
+        super().__init__(broker)
+        self._exchange = exchange
+
     def publish(self, copies: Sequence[Copy]) -> list[Fate]:
         """As `Outlet.publish`."""
-        return self.publish_raw([_message(copy) for copy in copies])
+        return self.publish_raw([_message(copy, self._exchange) for copy in copies])
 
     def publish_raw(self, messages: Sequence[Message]) -> list[Fate]:
         """As `Outlet.publish_raw`."""
@@ -192,10 +196,10 @@ def _again(message: Message) -> Message:
     return replace(message, headers=(_REDELIVERED,))
 
 
-def _message(copy: Copy) -> Message:
+def _message(copy: Copy, exchange: str) -> Message:
     return Message(
-        "",
-        queue(copy.kind, copy.to),
+        exchange,
+        copy.to if exchange else queue(copy.kind, copy.to),
         copy.body,
         message_id=copy.id,
         type=copy.type,

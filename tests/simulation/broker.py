@@ -26,18 +26,20 @@ class SimulatedBroker(FakeBroker):
 
     `lost_acks`: so many acknowledgements never arrive, and their links end. `cut`: the next
     publish ends the link when so many messages have arrived; none of them is confirmed but the first.
+    `blocked`: by an alarm nothing is published, and the links stay.
     """
 
     point: Callable[[str], None] = no_point
     waits: bool = False
     lost_acks: int = 0
     cut: int | None = None
+    blocked: bool = False
 
     def intake(self, name: str = INTAKE, prefetch: int = 600) -> SimulatedIntake:
         return SimulatedIntake(self, name, prefetch)
 
-    def outlet(self) -> SimulatedOutlet:
-        return SimulatedOutlet(self)
+    def outlet(self, exchange: str = "") -> SimulatedOutlet:
+        return SimulatedOutlet(self, exchange)
 
 
 class SimulatedIntake(FakeIntake):
@@ -64,8 +66,15 @@ class SimulatedOutlet(FakeOutlet):
 
     broker: SimulatedBroker
 
+    @property
+    def blocked(self) -> bool:
+        return self.broker.blocked
+
     def publish_raw(self, messages: Sequence[Message]) -> list[Fate]:
         self.broker.point("publish")
+        if self.blocked:
+            self.check()
+            return [Fate.UNKNOWN] * len(messages)
         if self.broker.cut is None or not messages:
             return super().publish_raw(messages)
         arrive, self.broker.cut = self.broker.cut, None

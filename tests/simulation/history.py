@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
@@ -22,9 +22,10 @@ from swexchange.pipeline import Report
 from swexchange.quarantine import DEATHS
 from tests.simulation.broker import SimulatedBroker, SimulatedIntake
 from tests.simulation.letters import Letter, decided, rules_of
-from tests.world import CUSTOMS, ENTERPRISE
+from tests.world import CUSTOMS, ENTERPRISE, PROVINCE
 
 Key = tuple[str, bytes]  # submitter and body: what a message is before anybody has looked into it
+AT_UPSTREAM = "the upstream"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS = """
 SELECT exchange_id, submitter, body, outcome, code, sender, message_id, type, route, rules_digest, received_at,
@@ -62,8 +63,10 @@ class Row(NamedTuple):
 class History:
     """What happened to one exchange."""
 
-    def __init__(self, raw: sqlite3.Connection, broker: SimulatedBroker, sometimes: Counter[str]) -> None:
-        self._raw, self._broker, self._sometimes = raw, broker, sometimes
+    def __init__(
+        self, raw: sqlite3.Connection, broker: SimulatedBroker, upward: Sequence[Message], sometimes: Counter[str]
+    ) -> None:
+        self._raw, self._broker, self._upward, self._sometimes = raw, broker, upward, sometimes
         self._letters: dict[Key, Letter] = {}
         self._order: list[Key] = []
         self._recorded: dict[Key, str] = {}  # as of the last look
@@ -76,6 +79,7 @@ class History:
         self._interrupted: Counter[bytes] = Counter()
         self._outcomes: dict[Key, set[tuple[str, str]]] = defaultdict(set)
         self._refused_ids: set[str] = set()
+        self.has_moved = False  # the province moved between the upstream and our own broker: then no order is promised
         self.is_calm = True  # nothing went wrong and one worker did all: then order is promised
 
     # -- what happens
@@ -172,11 +176,15 @@ class History:
         return ((submitter(message.exchange), message.body) for message in waiting)
 
     def _new_copies(self) -> Iterator[tuple[str, Message]]:
-        for name, messages in self._broker.queues.items():
-            if name != INTAKE:
-                for message in list(messages)[self._looked_at[name] :]:
-                    yield name, message
-                self._looked_at[name] = len(messages)
+        for name, messages in self._arrived():
+            for message in list(messages)[self._looked_at[name] :]:
+                yield name, message
+            self._looked_at[name] = len(messages)
+
+    def _arrived(self) -> Iterator[tuple[str, Sequence[Message]]]:
+        """What came to whom: into the queues of our own broker, and to the upstream."""
+        yield from ((name, messages) for name, messages in self._broker.queues.items() if name != INTAKE)
+        yield AT_UPSTREAM, self._upward
 
     # -- at rest
 
@@ -199,6 +207,7 @@ class History:
         return {
             "in the broker": len(list(self._in_broker())),
             "copies due": self._count("copy WHERE state = 'due'"),
+            "copies queued": self._count("copy WHERE state = 'queued'"),
             "batches unsettled": self._count("batch WHERE settled_at IS NULL"),
             "answers that could be matched": sum(
                 r.outcome == Outcome.WAITING and self._has_parent(r, rows) for r in rows
@@ -232,6 +241,8 @@ class History:
         for row in rows:
             self._check_decision(row, rows)
         self._check_copies(rows)
+        if not (self.has_moved or self._lost_ids or self._once_lost):
+            self._check_lanes(rows)
         if self.is_calm:
             self._check_order(rows)
 
@@ -268,12 +279,15 @@ class History:
     def _check_copies(self, rows: list[Row]) -> None:
         bytes_of: dict[str, bytes] = {}
         ids: dict[tuple[str, bytes], set[str]] = defaultdict(set)
-        for name, messages in self._broker.queues.items():
-            for message in messages if name != INTAKE else ():
+        for place, messages in self._arrived():
+            name = inbox(PROVINCE) if place == AT_UPSTREAM else place
+            for message in messages:
                 assert bytes_of.setdefault(message.message_id, message.body) == message.body, "one id, other bytes"
                 ids[name, message.body].add(message.message_id)
             arrived = Counter(message.message_id for message in messages)
-            self._sometimes["a copy came twice"] += any(times > 1 for times in arrived.values())
+            self._sometimes[f"a copy came twice{' to the upstream' * (place == AT_UPSTREAM)}"] += any(
+                times > 1 for times in arrived.values()
+            )
         owed = {(queue(kind, to), body) for row in rows for kind in Kind for to, body in self._copies(row, kind)}
         for name, body in owed:
             assert ids[name, body], f"{name} never got {body[:60]!r}"
@@ -283,6 +297,18 @@ class History:
 
     def _copies(self, row: Row, kind: Kind) -> Iterator[tuple[str, bytes]]:
         return iter(self._recipients(row, kind).items())
+
+    def _check_lanes(self, rows: list[Row]) -> None:
+        """Of each business number, what came to the upstream for the first time came in the order of the record."""
+        recorded = {row.body: row.seq for row in rows if row.is_delivered}
+        lane_of = {letter.body: letter.lane for letter in self._letters.values()}
+        lanes: dict[str, list[int]] = defaultdict(list)
+        for body in dict.fromkeys(message.body for message in self._upward):
+            if lane := lane_of[body]:
+                lanes[lane].append(recorded[body])
+        for lane, came in lanes.items():
+            assert came == sorted(came), f"{lane} came out of order"
+            self._sometimes["a lane of several came in order"] += len(came) > 1
 
     def _check_order(self, rows: list[Row]) -> None:
         accepted = {row.key for row in rows if row.is_delivered and not row.parent}

@@ -13,11 +13,12 @@ from hashlib import sha256
 
 from swexchange.core.decide import decide
 from swexchange.core.model import Decision, Delivery
-from swexchange.core.rulebook import Route, Rulebook
+from swexchange.core.rulebook import Route, Rulebook, Upstream
 from tests import world
 from tests.world import CUSTOMS, ENTERPRISE, PORT, PROVINCE, RIVAL
 
 NUMBERS = range(4)
+UPSTREAM = Upstream("province", "to-province")
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,18 @@ class Letter:
     body: bytes
     may_be_accepted: bool = True  # by some rules, as long as nothing else has taken its id
     kills: bool = False  # the process that decides it, until that is mended
+    lane: str = ""  # the business number within which order is promised on the way to the upstream
 
 
 def _declaration(number: int, sender: str = ENTERPRISE, **document: str) -> bytes:
     name = f"{sender[-5:]}-{number}"
     return world.signed(world.dxp_msg(world.declaration(name, **document), f"M-{name}", sender=sender), sender)
+
+
+def _upward(number: int, nth: str) -> bytes:
+    """For the province, by its envelope."""
+    document = world.declaration(f"UP-{number}", customs="9901")
+    return world.signed(world.dxp_msg(document, f"{nth}-UP-{number}", receivers=(PROVINCE,)), ENTERPRISE)
 
 
 def _answer(document: bytes, name: str) -> bytes:
@@ -57,6 +65,10 @@ def letters() -> Mapping[str, Letter]:
             Letter(f"rival {n}", RIVAL, _declaration(n, RIVAL)),
             Letter(f"stolen {n}", RIVAL, good, may_be_accepted=False),
             Letter(f"forged {n}", ENTERPRISE, good.replace(b"M-", b"N-", 1), may_be_accepted=False),
+            *(
+                Letter(f"{nth} upward {n}", ENTERPRISE, _upward(n, nth), lane=f"UP-{n}")
+                for nth in ("1st", "2nd", "3rd")
+            ),
             Letter(f"killer {n}", ENTERPRISE, _declaration(10 + n), kills=True),
         ]
     found.append(Letter("junk 0", ENTERPRISE, b"<junk", may_be_accepted=False))
@@ -65,11 +77,18 @@ def letters() -> Mapping[str, Letter]:
 
 @cache
 def rulebooks() -> tuple[Rulebook, ...]:
-    """Rules that decide some letters differently: as they are; to others; without a route for declarations."""
-    first = world.rulebook()
+    """Rules that decide some letters differently: as they are; to others; without a route for declarations.
+
+    In all of these the province is behind an upstream, in one more it is not: that moves it to our own broker.
+    """
+    everyone = world.participants()
+    behind = everyone | {PROVINCE: replace(everyone[PROVINCE], upstream=UPSTREAM.name)}
+    types = {name: replace(kind, order="ClientSeqNo") for name, kind in world.message_types().items()}
+    first = world.rulebook(participants=behind, types=types, upstreams={UPSTREAM.name: UPSTREAM})
     wider = (Route("wider", 1, (PORT, PROVINCE), first.routes[0].when), *first.routes[1:])
     answers = tuple(route for route in first.routes if route.name == "answers")
-    changed = (first, replace(first, routes=wider), replace(first, routes=answers))
+    here = replace(first, participants=everyone, upstreams={})
+    changed = (first, replace(first, routes=wider), replace(first, routes=answers), here)
     return tuple(replace(rules, digest=sha256(b"%d" % n).hexdigest()) for n, rules in enumerate(changed))
 
 

@@ -9,7 +9,7 @@ from swexchange.broker.topology import inbox, receipts
 from swexchange.core.model import Fate
 from swexchange.errors import BrokerLost, StoreDown
 from tests.simulation.letters import NUMBERS, letters
-from tests.simulation.site import OPERATOR, SLOTS, TOPOLOGY, Site
+from tests.simulation.site import CAME, FORWARDERS, SLOTS, TOPOLOGY, Site
 from tests.simulation.stage import Killed
 from tests.world import CUSTOMS, ENTERPRISE
 
@@ -17,18 +17,35 @@ MOVES = 50
 AGAIN_AND_AGAIN = 0.5  # how often the point of a schedule kills
 RELEASES = 0.5  # of those that end with a held message: it is released, and all comes to rest again
 CALM = 0.1  # of all schedules: nothing goes wrong, so order is promised
+UPWARD = 0.15  # of all schedules: about the upstream too, beside those whose point is
+MOVES_BACK = 0.2  # of these, with what waits for the upstream
+AWAY = 60  # points of a forwarder: enough for the failures that open a breaker
 STRETCHES = (1, 1, 2, 6, 14)  # points that an actor passes in one move
 OFTEN = ("the rules change", "time passes")  # in every schedule that is not calm
 
 QUEUES = (inbox(CUSTOMS), receipts(ENTERPRISE))
 FATES = (Fate.REFUSED, Fate.RETURNED, Fate.UNKNOWN)
-BROKER_POINTS = ("take", "ack", "publish", "connect")
+BROKER_POINTS = ("take", "ack", "publish", "connect", "upstream connect", "upstream publish")
 OF_THE_FORWARDER = ("store begin match", "store match made", "matched", "due", "resent", "store mark")
+AT_THE_UPSTREAM = (
+    "one more forwarder",
+    "the upstream stops or starts",
+    "the upstream is full or has room",
+    "the upstream has a queue or none",
+    "an alarm at the upstream, or its end",
+    "a forwarded copy is not confirmed",
+    "a forward is cut off",
+    "the way to the upstream is lost",
+)
+OF_THE_UPSTREAM = (
+    "store hold", "store take", "upstream connect", "upstream publish", "forwarded", "store settle upward",
+    "store settle upward made",
+)  # fmt: skip
 DEADLY = (
     "taken", "deciding", "store note", "store noted", "store note end", "waiting for a note", "decided",
     "store begin", "reconciled", "recorded", "store committing", "store commit made", "committed",
     "publish", "published", "store settle", "store settle made", "settled", "ack", "acknowledged",
-    "lock wait", *OF_THE_FORWARDER, *OF_THE_FORWARDER,
+    "lock wait", *OF_THE_FORWARDER, *OF_THE_FORWARDER, *OF_THE_UPSTREAM,
 )  # fmt: skip
 
 
@@ -59,11 +76,18 @@ class Schedule:
         numbers = tuple(str(n) for n in choose.sample(NUMBERS, choose.randint(1, 2)))
         known = [name for name in letters() if name.endswith(numbers) and not (calm and letters()[name].kills)]
         self._letters = choose.sample(known, choose.randint(3, len(known)))
+        self._is_upward = not calm and (self._deadly in OF_THE_UPSTREAM or choose.random() < UPWARD)
+        if self._is_upward:
+            self._letters += [name for name in known if letters()[name].lane] * 2
+            self._troubles += ["time passes", *choose.sample(AT_THE_UPSTREAM, 3)]
+            self._site.edit(0)  # with a way for them
         for _ in range(MOVES):
             self._move()
             self._site.history.check()
-        if self._deadly in OF_THE_FORWARDER:
+        if self._deadly in OF_THE_FORWARDER or self._is_upward:
             self._let_time_pass()
+        if self._is_upward:
+            self._be_away()
         self._come_to_rest()
         if self._random.random() < RELEASES and self._site.history.held():
             self._site.release()
@@ -76,6 +100,17 @@ class Schedule:
             for _ in range(4):
                 self._go_on()
                 self._site.history.check()
+
+    def _be_away(self) -> None:
+        """The upstream fails until its breaker opens, and is there again while time passes."""
+        self._site.there.stop()
+        for _ in range(AWAY):
+            self._site.forward(0)
+            self._site.go_on("forwarder 0")
+        self._site.there.start()
+        if self._random.random() < MOVES_BACK:
+            self._all_troubles["the province moves"]()
+        self._let_time_pass()
 
     def _come_to_rest(self) -> None:
         self._site.come_to_rest()
@@ -105,8 +140,7 @@ class Schedule:
                 break
         else:
             return
-        if name != OPERATOR:
-            self._site.start(int(name[-1]))
+        self._site.replace(name)
 
     def _order(self, at: str) -> BaseException | None:
         """What befalls one who stands there."""
@@ -116,11 +150,11 @@ class Schedule:
             if at.startswith("store "):
                 return StoreDown("the database fails")
             if at in BROKER_POINTS:
-                return BrokerLost("RabbitMQ closed the connection")
+                return BrokerLost("RabbitMQ closed the connection", code=self._random.choice((0, 0, 404)))
         return None
 
     def _troubles_of(self, site: Site) -> dict[str, Callable[[], object]]:
-        choose, broker = self._random, site.broker
+        choose, broker, there = self._random, site.broker, site.there
         return {
             "the broker stops or starts": lambda: broker.stop() if broker.running else broker.start(),
             "a queue is full or has room": lambda: broker.full.symmetric_difference_update({choose.choice(QUEUES)}),
@@ -136,6 +170,17 @@ class Schedule:
             "backup or restore": lambda: site.make_backup() if site.backup_made is None else site.restore(),
             "release": site.release,
             "one more worker": lambda: site.start(choose.choice(SLOTS)),
+            "a worker is asked to end": lambda: site.ask_to_end(f"worker {choose.choice(SLOTS)}"),
+            "the intake is held back or not": lambda: setattr(site, "held_back", "" if site.held_back else "full"),
+            "one more forwarder": lambda: site.forward(choose.choice(FORWARDERS)),
+            "the province moves": lambda: site.edit(3),
+            "the upstream stops or starts": lambda: there.stop() if there.running else there.start(),
+            "the upstream is full or has room": lambda: there.full.symmetric_difference_update({CAME}),
+            "the upstream has a queue or none": lambda: site.bind(to_nothing=choose.random() < 0.5),
+            "an alarm at the upstream, or its end": lambda: setattr(there, "blocked", not there.blocked),
+            "a forwarded copy is not confirmed": lambda: there.orders.append(choose.choice(FATES)),
+            "a forward is cut off": lambda: setattr(there, "cut", choose.randint(0, 2)),
+            "the way to the upstream is lost": site.lose_way,
         }
 
     def _delete(self, name: str) -> None:

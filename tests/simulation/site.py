@@ -19,26 +19,27 @@ from tempfile import mkdtemp
 from types import SimpleNamespace
 from unittest import mock
 
-from swexchange import forwarder, pipeline, worker
+from swexchange import forwarder, pipeline, upstream, worker
 from swexchange.broker.frames import Message
 from swexchange.broker.topology import INTAKE, Topology, outbox
 from swexchange.core.model import Decision, Delivery, Fate
-from swexchange.core.rulebook import Rulebook
+from swexchange.core.rulebook import Rulebook, Upstream
 from swexchange.errors import BrokerLost, Fault
-from swexchange.forwarder import Sent
-from swexchange.pipeline import Report
 from swexchange.quarantine import Quarantine, release
-from swexchange.store import Attempts, FullLedger, engine, open_ledger
+from swexchange.store import Attempts, Backlog, FullLedger, engine, open_backlog, open_ledger
 from swexchange.store.migrate import upgrade
+from swexchange.upstream import Forwarder
 from swexchange.worker import Links, Worker
 from tests.simulation.broker import SimulatedBroker, SimulatedIntake, SimulatedOutlet
 from tests.simulation.history import History
-from tests.simulation.letters import Letter, decided, forget_decisions, letters, rulebooks
-from tests.simulation.stage import Actor, Killed, Stage
-from tests.simulation.store import FaultyAttempts, FaultyLedger
+from tests.simulation.letters import UPSTREAM, Letter, decided, forget_decisions, letters, rulebooks
+from tests.simulation.stage import Actor, Killed, PointEvent, Stage
+from tests.simulation.store import FaultyAttempts, FaultyBacklog, FaultyLedger
+from tests.simulation.told import Told, ToldUpstream
 from tests.world import NOW, participants
 
-SLOTS = range(3)
+SLOTS, FORWARDERS = range(3), range(2)
+CAME = "province"  # the queue at the upstream
 OPERATOR = "operator"
 TOPOLOGY = Topology(tuple(participants()))
 TICK = 0.001  # seconds between two looks at the clock
@@ -52,6 +53,7 @@ class Site:
 
     url: str
     ledgers: Sequence[FullLedger]
+    backlogs: Sequence[Backlog]
     raw: sqlite3.Connection  # past the store: to look, to copy
     stage: Stage
     empty: sqlite3.Connection
@@ -66,25 +68,44 @@ class Site:
         self.empty.backup(self.raw)
         self.broker = SimulatedBroker(point=self.stage.point)
         self.broker.declare(TOPOLOGY)
+        self.there = SimulatedBroker(point=lambda name: self.stage.point(f"upstream {name}"))
+        self.there.queues[CAME] = deque()
+        self.bind()
+        self.held_back = ""
+        self.leader = ""
+        self.workers: dict[str, Worker] = {}
         self.now, self.started = NOW, NOW
         self.rules: Rulebook = rulebooks()[0]
         self.killers = {letter.body for letter in letters().values() if letter.kills}
         self.batch = batch
         self.backup_made: sqlite3.Connection | None = None
-        self.history = History(self.raw, self.broker, self.sometimes)
+        self.history = History(self.raw, self.broker, self.there.queues[CAME], self.sometimes)
         self.links: dict[str, tuple[SimulatedIntake, SimulatedOutlet]] = {}
         self.in_hand: dict[str, set[tuple[str, bytes]]] = {}
         self.noting: dict[str, bytes | None] = {}  # digests: what whose note is on
         for slot in range(workers):
             self.start(slot)
+        self.forward(0)
 
-    # -- workers
+    # -- workers and forwarders
 
     def start(self, slot: int) -> None:
         """A worker in this place, if there is none."""
         name = f"worker {slot}"
         if name not in self.actors:
             self.actors[name] = Actor(self.stage, name, lambda: self._work(name, self.ledgers[slot]))
+
+    def forward(self, slot: int) -> None:
+        """A forwarder in this place, if there is none."""
+        name = f"forwarder {slot}"
+        if name not in self.actors:
+            self.actors[name] = Actor(self.stage, name, lambda: self._forward(name, self.backlogs[slot]))
+
+    def replace(self, name: str) -> None:
+        """Another in the place of one that has ended."""
+        if name != OPERATOR:
+            kind, _, slot = name.partition(" ")
+            (self.start if kind == "worker" else self.forward)(int(slot))
 
     def go_on(self, name: str, order: BaseException | None = None) -> None:
         """One actor to its next point; an order befalls it where it stands."""
@@ -102,30 +123,37 @@ class Site:
 
     def _gone(self, name: str) -> None:
         del self.actors[name]
-        for known in (self.in_hand, self.noting):
+        for known in (self.in_hand, self.noting, self.workers):
             known.pop(name, None)
 
     def _work(self, name: str, ledger: FullLedger) -> None:
+        ledger._remote = None  # a new process does not know who was behind an upstream
         own = FaultyLedger(ledger, self.stage.point)
         with closing(Attempts(self.url, f"{name}/{next(self.names)}")) as plain:
             attempts = FaultyAttempts(plain, self.stage.point, lambda digest: self.noting.update({name: digest}))
             decide_all = Quarantine(lambda *batch: self._decide(name, *batch), attempts, lambda _: self._wait(name))
-            acting = Worker(
-                lambda: self._connect(name), own, self, _Told(self), self._clock,
-                max_messages=self.batch, max_bytes=10**9, decide_all=decide_all,
+            self.workers[name] = Worker(
+                lambda: self._connect(name), own, self, Told(self, name), self._clock,
+                max_messages=self.batch, max_bytes=10**9, decide_all=decide_all, held_back=lambda: self.held_back,
             )  # fmt: skip
-            while True:
-                try:
-                    with closing(self._connect(name)) as links:
-                        while True:
-                            self.in_hand.pop(name, None)
-                            acting.step(links)
-                except Fault as fault:
-                    self.sometimes[f"{type(fault).__name__} met"] += 1
-                    self.stage.point("pause")
+            self.workers[name].run()
+            self.sometimes["a worker ended when it was asked to"] += 1
+
+    def _forward(self, name: str, backlog: Backlog) -> None:
+        holder = f"{name}/{next(self.names)}"
+        Forwarder(
+            UPSTREAM.name, self._reach, FaultyBacklog(backlog, self.stage.point), self.current,
+            ToldUpstream(self, holder), self._clock,
+            holder=holder, max_bytes=10**9, free_disk=lambda: None, disk_stop=0,
+        ).run()  # fmt: skip
+
+    def _reach(self, upstream: Upstream) -> SimulatedOutlet:
+        self.stage.point("upstream connect")
+        return self.there.outlet(upstream.exchange)
 
     def _connect(self, name: str) -> Links:
         self.stage.point("connect")
+        self.in_hand.pop(name, None)
         source, outlet = self.broker.intake(INTAKE, 2 * self.batch), self.broker.outlet()
         self.links[name] = source, outlet
         return Links(source, outlet)
@@ -178,7 +206,10 @@ class Site:
 
     def edit(self, number: int) -> None:
         """An admin changes the rules."""
-        self.rules = rulebooks()[number]
+        before, self.rules = self.rules, rulebooks()[number]
+        if before.remote != self.rules.remote:
+            self.history.has_moved = True
+            self.sometimes["the province moved with copies on their way"] += bool(self.history.open()["copies queued"])
 
     def lose_links(self, name: str) -> None:
         """The broker takes a worker for dead, which goes on with what it has."""
@@ -187,6 +218,20 @@ class Site:
                 self.sometimes["the links ended while a batch was in hand"] += 1
             for link in self.links[name]:
                 link.lose(BrokerLost("the connection was reset"))
+
+    def lose_way(self) -> None:
+        """The connection to the upstream is reset."""
+        for link in list(self.there.links):
+            link.lose(BrokerLost("the connection was reset"))
+
+    def bind(self, *, to_nothing: bool = False) -> None:
+        """Where the upstream's exchange leads."""
+        self.there.bindings[UPSTREAM.exchange] = [] if to_nothing else [CAME]
+
+    def ask_to_end(self, name: str) -> None:
+        """A worker is to end once its batch is done, as by SIGTERM."""
+        if name in self.workers:
+            self.workers[name].stop()
 
     def make_backup(self) -> None:
         """Copy the database."""
@@ -198,14 +243,14 @@ class Site:
         """Everything stops, the database becomes that of the backup, everything starts."""
         if self.backup_made is None:
             return
-        places = [int(name[-1]) for name in self.actors if name != OPERATOR]
+        places = list(self.actors)
         self.stop_all()
         self.history.check()
         self.backup_made.backup(self.raw)
         self.history.restored()
         self.sometimes["an older database was restored"] += 1
-        for slot in places:
-            self.start(slot)
+        for name in places:
+            self.replace(name)
 
     def release(self) -> None:
         """What kills is mended, and an operator releases the oldest held message, if there is one."""
@@ -218,7 +263,9 @@ class Site:
         try:
             with closing(self.broker.outlet()) as outlet, closing(Attempts(self.url, OPERATOR)) as attempts:
                 ledger = FaultyLedger(self.ledgers[-1], self.stage.point)
-                _Told(self).batch(release(message, "mended", self.rules, ledger, attempts, outlet, self._clock))
+                Told(self, OPERATOR).batch(
+                    release(message, "mended", self.rules, ledger, attempts, outlet, self._clock)
+                )
                 self.sometimes["a held message was released"] += 1
         except Fault:
             self.sometimes["a release met with trouble"] += 1
@@ -238,9 +285,15 @@ class Site:
         self.broker.lost_acks, self.broker.cut = 0, None
         self.broker.declare(TOPOLOGY)
         self.broker.start()
+        self.there.orders.clear()
+        self.there.full.clear()
+        self.there.cut, self.there.blocked, self.held_back = None, False, ""
+        self.bind()
+        self.there.start()
         for round_number in range(ROUNDS):
             for slot in SLOTS[: 1 if self.history.is_calm else 1 + round_number % 2]:
                 self.start(slot)
+            self.forward(0)
             for _ in range(STEPS_A_ROUND):
                 for name in list(self.actors):
                     if name in self.actors:
@@ -249,33 +302,6 @@ class Site:
                 return
             self.advance(61)
         raise AssertionError(f"nothing comes to rest: {self.history.open()}")
-
-
-class _Told:
-    """The workers' observer."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    def batch(self, report: Report) -> None:
-        self._site.history.batch(report)
-
-    def swept(self, sent: Sent) -> None:
-        self._site.history.swept(sent)
-
-    def alive(self) -> None:
-        """Nothing to be told."""
-
-    # The rest is told by Worker.run and its gate; here the schedule takes their place.
-
-    def held_back(self, why: str) -> None:
-        """Never told."""
-
-    def trouble(self, fault: Fault, pause: float) -> None:
-        """Never told."""
-
-    def recovered(self) -> None:
-        """Never told."""
 
 
 def _seconds(site: Site) -> float:
@@ -295,11 +321,15 @@ def opened(folder: Path) -> Iterator[Site]:
         empty = stack.enter_context(closing(sqlite3.connect(":memory:")))
         raw.backup(empty)
         ledgers = [stack.enter_context(open_ledger(url)) for _ in (*SLOTS, OPERATOR)]
-        site = Site(url, ledgers, raw, stage, empty)
+        backlogs = [stack.enter_context(open_backlog(url)) for _ in FORWARDERS]
+        site = Site(url, ledgers, backlogs, raw, stage, empty)
         clock = SimpleNamespace(monotonic=lambda: _seconds(site), sleep=lambda _: stage.point("lock wait"))
-        for module in (pipeline, worker, forwarder):
+        threads = SimpleNamespace(Event=lambda: PointEvent(stage.point))
+        for module in (pipeline, worker, forwarder, upstream):
             stack.enter_context(mock.patch.object(module, "crashpoint", stage.point))
-        stack.enter_context(mock.patch.object(worker, "time", clock))
+        for module in (worker, upstream):
+            stack.enter_context(mock.patch.object(module, "time", clock))
+            stack.enter_context(mock.patch.object(module, "threading", threads))
         stack.enter_context(mock.patch.object(worker, "random", SimpleNamespace(uniform=lambda low, high: low)))
         stack.enter_context(mock.patch.object(engine, "time", clock))
         yield site

@@ -59,6 +59,23 @@ class Actor:
                 self.at = "dead"
 
 
+class PointEvent:
+    """What actors have in place of threading.Event: to wait is to pass a point, and time is the schedule's."""
+
+    def __init__(self, point: Callable[[str], None]) -> None:
+        self._point, self._is_set = point, False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, _seconds: float) -> bool:
+        self._point("pause")
+        return self._is_set
+
+
 class Stage:
     """Where actors meet."""
 

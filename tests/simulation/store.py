@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 
+from swexchange.core.breaker import Standing
+from swexchange.core.lanes import Weights
 from swexchange.core.model import Copy, Decision, Fate
-from swexchange.store import Attempts, FullLedger
+from swexchange.store import Attempts, Backlog, FullLedger
 from swexchange.store.ledger import Book
 from swexchange.store.owed import MatchBook
 
@@ -56,6 +58,29 @@ class FaultyLedger:
 
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         return self._ledger.waiting(now, limit)
+
+
+class FaultyBacklog:
+    """A Backlog that stops at points; what only tells has none."""
+
+    def __init__(self, backlog: Backlog, point: Point) -> None:
+        self._backlog, self._point = backlog, point
+        self.release, self.tell, self.newest, self.size = backlog.release, backlog.tell, backlog.newest, backlog.size
+
+    def hold(self, name: str, holder: str, now: datetime, seconds: float) -> Standing | None:
+        self._point("store hold")
+        return self._backlog.hold(name, holder, now, seconds)
+
+    def take(
+        self, recipients: Collection[str], boundary: int, most: int, weights: Weights, max_bytes: int, now: datetime
+    ) -> Sequence[Copy]:
+        self._point("store take")
+        return self._backlog.take(recipients, boundary, most, weights, max_bytes, now)
+
+    def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
+        self._point("store settle upward")
+        self._backlog.settle(fates, now)
+        self._point("store settle upward made")
 
 
 class FaultyAttempts:

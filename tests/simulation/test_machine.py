@@ -25,8 +25,8 @@ from swexchange.core.model import Fate
 from swexchange.errors import BrokerLost, StoreDown
 from tests.simulation.explore import folder
 from tests.simulation.letters import letters
-from tests.simulation.schedule import BROKER_POINTS, DEADLY, FATES, QUEUES
-from tests.simulation.site import OPERATOR, SLOTS, Site, opened
+from tests.simulation.schedule import BROKER_POINTS, DEADLY, FATES, OF_THE_UPSTREAM, QUEUES
+from tests.simulation.site import FORWARDERS, OPERATOR, SLOTS, Site, opened
 from tests.simulation.stage import Killed
 
 QUICK = settings(
@@ -112,7 +112,32 @@ class Exchange(RuleBasedStateMachine):
     def queue_is_full_or_not(self, name: str) -> None:
         self.site.broker.full ^= {name}
 
-    @rule(number=integers(0, 2))
+    @rule(slot=sampled_from(FORWARDERS), points=integers(1, MOST_POINTS))
+    def forward(self, slot: int, points: int) -> None:
+        """A forwarder goes on."""
+        self.site.forward(slot)
+        self._pass(f"forwarder {slot}", points)
+
+    @rule(slot=sampled_from(FORWARDERS), where=sampled_from(OF_THE_UPSTREAM))
+    def forwarder_crashes(self, slot: int, where: str) -> None:
+        self.site.forward(slot)
+        if self._stands(f"forwarder {slot}", where):
+            self.site.go_on(f"forwarder {slot}", Killed())
+
+    @rule()
+    def upstream_down_or_up(self) -> None:
+        there = self.site.there
+        there.stop() if there.running else there.start()
+
+    @rule(fate=sampled_from(FATES))
+    def forwarded_copy_fails(self, fate: Fate) -> None:
+        self.site.there.orders.append(fate)
+
+    @rule()
+    def intake_is_held_back_or_not(self) -> None:
+        self.site.held_back = "" if self.site.held_back else "full"
+
+    @rule(number=integers(0, 3))
     def rules_change(self, number: int) -> None:
         self.site.edit(number)
 
@@ -153,8 +178,11 @@ class Exchange(RuleBasedStateMachine):
     def _reach(self, slot: int, where: str) -> bool:
         """Whether this worker stands there, within a bounded number of points."""
         self.site.start(slot)
+        return self._stands(f"worker {slot}", where)
+
+    def _stands(self, name: str, where: str) -> bool:
         for _ in range(MOST_POINTS):
-            actor = self.site.actors.get(f"worker {slot}")
+            actor = self.site.actors.get(name)
             if actor is None or actor.at == where:
                 return actor is not None
             self.site.go_on(actor.name)
@@ -178,4 +206,5 @@ def test_every_promise_holds_whatever_is_done_in_whatever_order(site: Site) -> N
         "an older database was restored",
         "a copy came twice",
         "two workers had the same message in hand",
+        "a forwarded copy was confirmed",
     } <= reached

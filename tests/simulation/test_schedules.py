@@ -14,11 +14,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from sqlalchemy import true
 
 from swexchange.core import conclude
 from swexchange.core.model import Fate
 from swexchange.pipeline import process
-from swexchange.store import FullLedger, rows
+from swexchange.store import Backlog, FullLedger, backlog, rows
 from swexchange.worker import WAIT, Links, Worker
 from tests.simulation import site
 from tests.simulation.explore import SOMETIMES, Exploration, explore, folder
@@ -84,6 +85,11 @@ def _patched(*targets: tuple[Any, str, Any]) -> Callable[[], ExitStack]:
     return enter
 
 
+def _settle_upward_as_if_all_were_sent(self: Backlog, fates: Any, now: Any) -> None:
+    _settle_upward(self, [(copy, Fate.CONFIRMED) for copy, _ in fates], now)
+
+
+_settle_upward = Backlog.settle
 _settle, _mark = FullLedger.settle, FullLedger.mark
 _draw = count()
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
@@ -92,6 +98,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         _patched((FullLedger, "settle", _settle_as_if_all_were_sent), (FullLedger, "mark", _mark_as_if_all_were_sent)),
         "never got",
     ),
+    "failed forwards taken for sent": (
+        _patched((Backlog, "settle", _settle_upward_as_if_all_were_sent)),
+        "never got",
+    ),
+    "forwarded without regard to lanes": (_patched((backlog, "_is_head", true())), "came out of order"),
     "each copy id drawn anew": (
         _patched((rows, "copy_id", lambda *_: str(next(_draw)))),
         "under several ids",
