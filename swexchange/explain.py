@@ -1,7 +1,8 @@
 """The slow engine as seen from the daemon: a child process, asked within a deadline, replaced when it fails.
 
 It never raises for a document: what it cannot say in time is None, and the caller uses libxml2's
-own words. A new child compiles in the background. Make one per process, after any fork.
+own words. A schema that is known to compile is compiled when the first refused document needs it.
+A child that replaces another compiles in the background. Make one per process, after any fork.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from shutil import rmtree
@@ -26,6 +27,7 @@ from weakref import WeakSet
 
 from swexchange.core.schema import Bundle, Reason
 from swexchange.errors import ConfigFault
+from swexchange.proven import Proven
 
 _GIBIBYTE = 1 << 30
 _ENDINGS = (EOFError, OSError)  # what a connection raises once its other end is gone
@@ -41,8 +43,9 @@ class Explainer:
         compile_deadline: float = 120.0,
         restart_pause: float = 5.0,
         memory: int = _GIBIBYTE,
+        proven: Path | None = None,
     ) -> None:
-        """What limits there are.
+        """What limits there are, and the folder that remembers what compiled before (see `proven`).
 
         Seconds for one document, bytes of a document to be explained, seconds for one bundle, and from one
         start of a child to the next; bytes of its memory.
@@ -50,7 +53,9 @@ class Explainer:
         self._deadline, self._largest, self._compile_deadline = deadline, largest, compile_deadline
         self._restart_pause, self._memory = restart_pause, memory
         self._folder = TemporaryDirectory(prefix="swexchange-schemas-")
-        self._held: dict[bytes, WeakSet[Bundle]] = {}  # what was compiled, by digest, and those whom it still serves
+        self._proven = Proven(proven)
+        self._held: dict[bytes, WeakSet[Bundle]] = {}  # all that compile, by digest, and those whom each still serves
+        self._needed: set[bytes] = set()  # those that a child has compiled, or is compiling
         self._child: _Child | None = None
         self._start_after = 0.0  # on the monotonic clock
 
@@ -73,29 +78,42 @@ class Explainer:
         return tuple(bundle for users in self._held.values() for bundle in list(users)[:1])
 
     def compile(self, bundles: Sequence[Bundle]) -> None:
-        """Compile these bundles and hold them as long as anyone else does. Waits until it is done.
+        """Hold these bundles as long as anyone else does: all of them compile when it returns.
 
-        Raises ConfigFault for what does not compile. What is held already is not compiled again.
+        Raises ConfigFault for what does not compile. What is held already is not compiled again, and
+        what did compile before is only when it is needed first.
         """
         for digest in [digest for digest, users in self._held.items() if not users]:
             self._forget(digest)
         for bundle in bundles:
             if bundle.digest not in self._held:
-                self._compile(bundle)
+                self._admit(bundle)
             self._held.setdefault(bundle.digest, WeakSet()).add(bundle)
 
     def explain(self, digest: bytes, document: bytes, cap: int) -> list[Reason] | None:
         """Why a document is refused by the bundle of `digest`, at most `cap` reasons; none if it is valid after all.
 
         None after the deadline, and at once for large documents and while the child is not ready.
+        The first to need a bundle waits until it is compiled, as the load would have.
         """
-        if len(document) > self._largest or not self._is_ready(0.0):
+        if len(document) > self._largest:
             return None
-        return self._reasons(digest, document, cap)
+        is_first = digest in self._held and digest not in self._needed
+        is_ready = self._is_compiled(digest) if is_first else self._is_ready(0.0)
+        return self._reasons(digest, document, cap) if is_ready else None
 
     def judge(self, digest: bytes, document: bytes, cap: int) -> list[Reason] | None:
         """As `explain`, for documents of any size; waits for a child that is not ready, up to the deadline."""
         return self._reasons(digest, document, cap) if self._is_ready(self._deadline) else None
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Meanwhile nothing is explained: for who only wants to know what is refused."""
+        largest, self._largest = self._largest, 0
+        try:
+            yield
+        finally:
+            self._largest = largest
 
     def close(self) -> None:
         """End the child."""
@@ -104,8 +122,15 @@ class Explainer:
 
     # -- bundles
 
-    def _compile(self, bundle: Bundle) -> None:
+    def _admit(self, bundle: Bundle) -> None:
+        """Make sure that a bundle compiles. What judges, by XSD 1.1, must not keep its first document waiting."""
         _write(bundle, self._place(bundle.digest))
+        if bundle.version == "1.1" or bundle not in self._proven:
+            self._compile(bundle)
+            self._needed.add(bundle.digest)
+            self._proven.add(bundle)
+
+    def _compile(self, bundle: Bundle) -> None:
         self._start_after = 0.0
         ready = self._is_ready(self._compile_deadline)
         reply = self._ask(self._compile_request(bundle.digest), self._compile_deadline) if ready else None
@@ -120,6 +145,7 @@ class Explainer:
 
     def _forget(self, digest: bytes) -> None:
         del self._held[digest]
+        self._needed.discard(digest)
         self._ask({"do": "forget", "digest": digest.hex()}, self._deadline)
         rmtree(self._place(digest), ignore_errors=True)
 
@@ -136,8 +162,16 @@ class Explainer:
         reply = self._ask(request, self._deadline, document)
         return None if reply is None or "failed" in reply else [Reason(*said) for said in reply["reasons"]]
 
+    def _is_compiled(self, digest: bytes) -> bool:
+        """Have a bundle compiled that was not needed before; whether that was done in time."""
+        self._needed.add(digest)
+        if self._child is not None:  # a new one begins with all that is needed
+            with suppress(*_ENDINGS):
+                self._child.post(self._compile_request(digest), self._compile_deadline)
+        return self._is_ready(self._compile_deadline)
+
     def _is_ready(self, seconds: float) -> bool:
-        """Whether there is a child that holds all bundles, within so many seconds; starts one if there is none."""
+        """Whether there is a child that holds what is needed, within so many seconds; starts one if there is none."""
         child = self._child or self._start()
         if child is None:
             return False
@@ -148,13 +182,16 @@ class Explainer:
             return False
 
     def _start(self) -> _Child | None:
-        """A new child that compiles what is held, unless the last one started a moment ago."""
+        """A new child that compiles what is needed; None if the last one started a moment ago, or none can be made."""
         if monotonic() < self._start_after:
             return None
         self._start_after = monotonic() + self._restart_pause
-        self._child = _Child(self._folder.name, self._memory)
+        try:
+            self._child = _Child(self._folder.name, self._memory)
+        except OSError:  # no memory, process or descriptor is left for it
+            return None
         with suppress(*_ENDINGS):
-            for digest in self._held:
+            for digest in self._needed:
                 self._child.post(self._compile_request(digest), self._compile_deadline)
         return self._child
 
@@ -184,7 +221,7 @@ class _Child:
 
     def __init__(self, folder: str, memory: int) -> None:
         ours, its = socket.socketpair()
-        with its:
+        with ours, its:
             command = [sys.executable, "-m", "swexchange.explain_child", str(its.fileno()), str(memory), folder]
             self._process = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
                 command,
@@ -195,8 +232,8 @@ class _Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # a traceback could show a document
             )
+            self._connection = Connection(ours.detach())
         self.pid = self._process.pid
-        self._connection = Connection(ours.detach())
         self._unanswered = 0  # posted requests
 
     def post(self, request: Mapping[str, Any], seconds: float) -> None:

@@ -26,6 +26,7 @@ class Settings:
     database_url: str = "sqlite:///swexchange.db"
     routes: str = "routes.yaml"
     schemas: str = "schemas"  # the folder that holds all schema families
+    cache: str = ""  # folder that remembers which schemas compiled, so that the next start is quick; '' = none
     keys: str = "keys"  # folder of private keys, <key id>.key; systemd's $CREDENTIALS_DIRECTORY goes first
     audit_key: str = ""  # id of the key that signs checkpoints of the audit log; '' = it is not sealed
     audit_origin: str = ""  # the log's name in them, one that nobody else has
@@ -50,6 +51,11 @@ class Settings:
         """Where private keys are looked for, in this order."""
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         return (*((Path(credentials),) if credentials else ()), Path(self.keys))
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder that remembers; None = nothing is remembered."""
+        return Path(self.cache) if self.cache else None
 
 
 def variable(name: str) -> str:

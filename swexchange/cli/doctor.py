@@ -97,7 +97,7 @@ def _found(name: str, problems: Iterable[Problem], else_said: str) -> Iterator[C
 
 
 def _rules(settings: Settings) -> Iterator[Check]:
-    with Explainer() as explainer:
+    with Explainer(proven=settings.cache_folder) as explainer:
         rules = load_rules(settings, explainer)
     yield Check("rules", f"{settings.routes}: {len(rules.routes)} routes, {len(rules.types)} types")
     now = utc_now()

@@ -81,7 +81,7 @@ def release_(settings: Settings, exchange_id: str, reason: str, yes: bool, as_js
       swexchange held release 01a20c885df094d71dcd95d0d78f11f5 --reason "libxml2 upgraded" --yes
     """
     message = _held_message(settings, exchange_id)
-    with closing(Explainer()) as explainer:
+    with closing(Explainer(proven=settings.cache_folder)) as explainer:
         rules = tested_rules(settings, explainer)
         decision = _tried(message, rules)
         if yes:

@@ -67,7 +67,8 @@ def rules_of(settings: Settings) -> Rulebook:
 @cache
 def _desk(settings: Settings) -> tuple[History, Rulebook]:
     """What a process works with, as long as it lives."""
-    explainer = Explainer(largest=0)  # why a document is refused is not asked here, and costs most
+    # Why a document is refused is not asked here, and costs most.
+    explainer = Explainer(largest=0, proven=settings.cache_folder)
     atexit.register(explainer.close)
     history = History(settings.database_url)
     atexit.register(history.close)

@@ -110,7 +110,7 @@ def _accepting(settings: Settings, how: str) -> Iterator[Accepting | None]:
     if how != How.DECIDE:
         yield None
         return
-    with Explainer() as explainer, open_ledger(settings.database_url) as ledger:
+    with Explainer(proven=settings.cache_folder) as explainer, open_ledger(settings.database_url) as ledger:
         yield Accepting(load_rules(settings, explainer), ledger)
 
 

@@ -41,7 +41,7 @@ def work(settings: Settings, number: int, upstream: str) -> None:
     metrics = Metrics()
     observer = Observer(metrics)
     with ExitStack() as stack:
-        explainer = stack.enter_context(closing(Explainer()))
+        explainer = stack.enter_context(closing(Explainer(proven=settings.cache_folder)))
         ledger = stack.enter_context(open_ledger(settings.database_url))
         attempts = stack.enter_context(closing(Attempts(settings.database_url, uuid4().hex)))
         is_sealing = settings.audit_key and number == 0 and not upstream
