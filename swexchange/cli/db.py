@@ -7,7 +7,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.root import cli
 from swexchange.settings import Settings
-from swexchange.store import migrate
+from swexchange.store import migrate, version
 
 
 @cli.group()
@@ -34,7 +34,7 @@ def upgrade(settings: Settings) -> None:
 @click.pass_obj
 def check(settings: Settings) -> None:
     """Check that the database is at the right version and, with SQLite, undamaged. Exit code 1: it is damaged."""
-    problems = migrate.check(settings.database_url)
+    problems = version.check(settings.database_url)
     for problem in problems:
         click.echo(problem)
     if not problems:

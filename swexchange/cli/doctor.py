@@ -30,7 +30,7 @@ from swexchange.observe import utc_now
 from swexchange.rules.load import load_upstreams
 from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings
-from swexchange.store import migrate
+from swexchange.store import version
 from swexchange.store.look import look as look_at_database
 
 NOT_OURS_TO_SEE = (401, 403)  # HTTP: the management API is there, but not for this user
@@ -127,10 +127,10 @@ def _database(settings: Settings) -> Iterator[Check]:
 
 
 def _version(settings: Settings) -> Iterator[Check]:
-    wrong = migrate.check(settings.database_url)
+    wrong = version.check(settings.database_url)
     yield from (Check("database", problem, Danger.STOP) for problem in wrong)
     if not wrong:
-        yield Check("database", f"version {migrate.newest()}, durable settings read back")
+        yield Check("database", f"version {version.NEWEST}, durable settings read back")
 
 
 def _broker(settings: Settings) -> Iterator[Check]:

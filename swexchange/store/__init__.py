@@ -10,10 +10,10 @@ from swexchange.store.attempts import Attempts
 from swexchange.store.backlog import Backlog
 from swexchange.store.evidence import Evidence
 from swexchange.store.history import History
-from swexchange.store.migrate import require_current
 from swexchange.store.owed import FullLedger
 from swexchange.store.replay_run import Runner, Running
 from swexchange.store.replays import Replays
+from swexchange.store.version import require_current
 
 __all__ = [
     "Archive",

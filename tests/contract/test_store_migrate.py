@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from swexchange.errors import ConfigFault, StoreDown
-from swexchange.store import migrate, open_ledger
+from swexchange.store import migrate, open_ledger, version
 from swexchange.store.engine import make_engine, parse_url
-from swexchange.store.migrate import newest
 from swexchange.store.tables import metadata
 from tests import postgres
 from tests.contract.conftest import Database
@@ -32,11 +32,17 @@ def nothing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database
 
 def test_upgrading_makes_the_database(nothing: Database) -> None:
     """An empty database becomes a current one that works; a second time changes nothing."""
-    assert migrate.upgrade(nothing.url) == ("", newest())
-    assert migrate.upgrade(nothing.url) == (newest(), newest())
-    assert migrate.check(nothing.url) == []
+    assert migrate.upgrade(nothing.url) == ("", version.NEWEST)
+    assert migrate.upgrade(nothing.url) == (version.NEWEST, version.NEWEST)
+    assert version.check(nothing.url) == []
     with open_ledger(nothing.url) as ledger:
         record(ledger, accepted())
+
+
+def test_the_versions_that_are_known_are_those_of_the_migrations() -> None:
+    """A start looks the version up without Alembic."""
+    scripts = ScriptDirectory.from_config(migrate.configuration()).walk_revisions()
+    assert tuple(script.revision for script in reversed(list(scripts))) == version.VERSIONS
 
 
 def test_migrations_and_tables_agree(database: Database) -> None:
@@ -61,7 +67,7 @@ def test_a_newer_database_is_refused(database: Database) -> None:
         link.commit()
     with pytest.raises(ConfigFault, match="9999"), open_ledger(database.url):
         pass
-    for refusing in (migrate.upgrade, migrate.check):
+    for refusing in (migrate.upgrade, version.check):
         with pytest.raises(ConfigFault, match="9999"):
             refusing(database.url)
 
@@ -73,12 +79,12 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(nothing: Database) -> N
         link.commit()
     with pytest.raises(Exception, match="event"):
         migrate.upgrade(nothing.url)
-    assert migrate.version(nothing.url) == ""
+    assert version.version(nothing.url) == ""
     with closing(nothing.connect()) as link:
         link.execute("DROP TABLE event")
         link.commit()
     migrate.upgrade(nothing.url)
-    assert migrate.check(nothing.url) == []
+    assert version.check(nothing.url) == []
 
 
 def test_damage_is_found(database: Database) -> None:
@@ -99,7 +105,7 @@ def test_damage_is_found(database: Database) -> None:
 
 def _trouble(url: str) -> str:
     try:
-        return "; ".join(migrate.check(url))
+        return "; ".join(version.check(url))
     except StoreDown as fault:  # damaged so badly that it cannot even be checked
         return fault.what if "malformed" in fault.what else ""
 

@@ -1,0 +1,63 @@
+"""The version of a database: looked up and found wanting. Without Alembic, since every start asks for it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, inspect, text
+
+from swexchange.errors import ConfigFault
+from swexchange.store.engine import faults, is_missing, is_sqlite, make_engine, parse_url, where
+from swexchange.store.tables import metadata
+
+VERSIONS = ("0001",)  # oldest first; each is a module of `migrations`
+NEWEST = VERSIONS[-1]  # the one that this code works with
+
+
+def version(url: str) -> str:
+    """The version of a database; '' for one without our tables. Raises StoreDown."""
+    parsed = parse_url(url)
+    if is_missing(parsed):
+        return ""
+    engine = make_engine(parsed, read_only=True)
+    try:
+        with faults(where(parsed)), engine.begin() as connection:
+            return _version(connection)
+    finally:
+        engine.dispose()
+
+
+def _version(connection: Connection) -> str:
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+
+
+def refuse_newer(found: str, place: str) -> None:
+    """Raise ConfigFault for a version that this code does not know."""
+    if found and found not in VERSIONS:
+        what = f"the database has version {found}, this program knows {NEWEST} at most"
+        raise ConfigFault(what, where=place, do="Run the newer program, or restore an older database")
+
+
+def require_current(url: str) -> None:
+    """Raise ConfigFault unless the database is at the newest version."""
+    place, found = where(parse_url(url)), version(url)
+    refuse_newer(found, place)
+    if found != NEWEST:
+        what = f"the database is at version {found or 'none'}, {NEWEST} is needed"
+        raise ConfigFault(what, where=place, do="Run `swexchange db upgrade`")
+
+
+def check(url: str) -> list[str]:
+    """What is wrong with a database: its version, SQLite's own integrity. Raises StoreDown, ConfigFault."""
+    require_current(url)
+    parsed = parse_url(url)
+    engine = make_engine(parsed, read_only=True)
+    try:
+        with faults(where(parsed)), engine.begin() as connection:
+            if not is_sqlite(connection):
+                missing = set(metadata.tables) - set(inspect(connection).get_table_names())
+                return [f"table {name} is missing" for name in sorted(missing)]
+            found = connection.execute(text("PRAGMA quick_check(20)")).scalars().all()
+            return [str(line) for line in found if line != "ok"]
+    finally:
+        engine.dispose()
