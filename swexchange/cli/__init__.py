@@ -6,50 +6,9 @@ docs/reference/commands.md.
 
 from __future__ import annotations
 
-from swexchange.cli import (
-    audit,
-    backlog,
-    db,
-    doctor,
-    evidence,
-    held,
-    keys,
-    messages,
-    replay,
-    replay_run,
-    routes,
-    routes_diff,
-    run,
-    schemas,
-    status,
-    topology,
-    traffic,
-    witness,
-)
 from swexchange.cli.root import cli
 
-__all__ = [
-    "audit",
-    "backlog",
-    "cli",
-    "db",
-    "doctor",
-    "evidence",
-    "held",
-    "keys",
-    "main",
-    "messages",
-    "replay",
-    "replay_run",
-    "routes",
-    "routes_diff",
-    "run",
-    "schemas",
-    "status",
-    "topology",
-    "traffic",
-    "witness",
-]
+__all__ = ["cli", "main"]
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.root import cli
-from swexchange.cli.wiring import free_disk, watermarks
+from swexchange.cli.wiring_store import free_disk, watermarks
 from swexchange.core.canonical import local_time
 from swexchange.core.forecast import Sample, forecast
 from swexchange.errors import ConfigFault

@@ -8,8 +8,9 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.audit import audit as group
-from swexchange.cli.output import emit, file_bytes, progress, table, write_file
-from swexchange.cli.wiring import sealer
+from swexchange.cli.output import emit, file_bytes, table, write_file
+from swexchange.cli.progress import progress
+from swexchange.cli.wiring_store import sealer
 from swexchange.core.checkpoint import BadNote, Verifier
 from swexchange.core.log import key_history
 from swexchange.errors import ConfigFault

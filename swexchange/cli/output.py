@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
-import rich.progress
-from rich.console import Console
 
 from swexchange.core.envelope import moment
 from swexchange.errors import ConfigFault, Rejected
@@ -76,28 +72,3 @@ class _Moment(click.ParamType[datetime]):
 def moment_option(flag: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that takes a date or a time (without a zone it is +08:00), or how long ago: 7d, 12h, 30m."""
     return click.option(flag, type=_Moment(), help=text)
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with rate and time left, where a person looks on; call what it gives with each number done."""
-    console = Console(stderr=True)
-    bar = rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("{task.fields[rate]}"),
-        rich.progress.TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    started = time.monotonic()
-    with bar:
-        task = bar.add_task(what, total=total, rate="")
-
-        def advance(count: int) -> None:
-            bar.advance(task, count)
-            done = bar.tasks[0].completed
-            bar.update(task, rate=f"{done / max(time.monotonic() - started, 0.001):,.0f}/s")
-
-        yield advance

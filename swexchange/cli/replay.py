@@ -14,7 +14,8 @@ import click
 
 from swexchange.cli.filters import filter_options
 from swexchange.cli.judging import judge_all, rules_of
-from swexchange.cli.output import emit, progress, table
+from swexchange.cli.output import emit, table
+from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
 from swexchange.core.replay import How, Scope

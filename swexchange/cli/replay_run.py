@@ -13,7 +13,7 @@ import click
 from swexchange.broker import Outlet
 from swexchange.cli import exits
 from swexchange.cli.judging import rules_of
-from swexchange.cli.output import progress
+from swexchange.cli.progress import progress
 from swexchange.cli.replay import operator, replay, show
 from swexchange.cli.wiring import load_rules, server
 from swexchange.core.replay import Done, How

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
@@ -14,6 +15,55 @@ from swexchange.errors import BrokerLost, ConfigFault, Fault, StoreDown
 from swexchange.plain import plain
 from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings, from_environment
+
+_MODULES = {
+    "audit": ("audit", "evidence", "witness"),
+    "backlog": ("backlog",),
+    "db": ("db",),
+    "doctor": ("doctor",),
+    "held": ("held",),
+    "keys": ("keys",),
+    "receive": ("traffic",),
+    "replay": ("replay", "replay_run"),
+    "routes": ("routes", "routes_diff"),
+    "run": ("run",),
+    "schemas": ("schemas",),
+    "send": ("traffic",),
+    "sign": ("messages",),
+    "status": ("status",),
+    "topology": ("topology",),
+    "verify": ("messages",),
+    "witness": ("witness",),
+}
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """The commands by name. A command's modules, which add it and what is below it, are imported at first use.
+
+    All together need every library there is, and a second of processor time.
+    """
+
+    def __init__(self, modules: Mapping[str, Sequence[str]]) -> None:
+        self._modules = modules
+        self._added: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        for module in self._modules[name]:
+            import_module(f"swexchange.cli.{module}")
+        return self._added[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        assert name in self._modules, f"{name} is not listed: nobody could call it"
+        self._added[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._added[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
 
 
 class FaultyGroup(click.Group):
@@ -46,7 +96,11 @@ def _overridden(settings: Settings, given: Mapping[str, str | None]) -> Settings
     return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
-@click.group(cls=FaultyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=FaultyGroup,
+    commands=Commands(_MODULES),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="swexchange")
 @click.option("--routes", metavar="FILE", help="The rules [SWX_ROUTES, routes.yaml].")
 @click.option("--schemas", metavar="FOLDER", help="The schema families [SWX_SCHEMAS, schemas].")

@@ -11,7 +11,8 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.filters import filter_options
 from swexchange.cli.judging import judge_all, rules_of
-from swexchange.cli.output import emit, progress, table
+from swexchange.cli.output import emit, table
+from swexchange.cli.progress import progress
 from swexchange.cli.routes import routes
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.compare import Judged

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,19 +11,16 @@ import structlog
 
 from swexchange.broker import management
 from swexchange.broker.topology import Tenancy
-from swexchange.cli import exits
 from swexchange.cli.root import cli
+from swexchange.cli.supervise import supervise
 from swexchange.cli.topology import problems, wanted
 from swexchange.cli.upstream import upstream_management, upstream_server
-from swexchange.cli.work import again, on_signals, work
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.health.problem import Danger, Problem
 from swexchange.observe import configure_logs, flush_logs
 from swexchange.rules.load import load_upstreams
 from swexchange.settings import Settings
-
-_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
 @cli.command()
@@ -72,9 +64,11 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, no_
         for name in [upstream] if upstream else upstreams:
             _tell_losses(settings, upstreams[name])
     if upstream or number is not None or not (upstreams or workers > 1):
+        from swexchange.cli.work import work  # noqa: PLC0415 - whoever supervises must not wait for all of it
+
         work(settings, number or 0, upstream)
     else:
-        raise SystemExit(_supervise(workers, list(upstreams)))
+        raise SystemExit(supervise(workers, list(upstreams)))
 
 
 def _refuse_losses(settings: Settings) -> None:
@@ -116,63 +110,3 @@ def _logged(look: Callable[[], list[Problem]], upstream: str = "") -> list[Probl
         log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
     flush_logs()
     return found
-
-
-def _supervise(workers: int, upstreams: Sequence[str]) -> int:
-    """Run workers and upstreams as children: pass signals on, replace one that dies, end when asked to."""
-    log = structlog.get_logger()
-    roles = dict(enumerate(("",) * workers + tuple(upstreams)))
-    children: dict[int, subprocess.Popen[bytes]] = {n: _start(n, roles[n]) for n in roles}
-    stopping = False
-
-    def stop() -> None:
-        nonlocal stopping
-        stopping = True
-        _pass_on(children, signal.SIGTERM)
-
-    on_signals(stop=stop, reload=lambda: _pass_on(children, signal.SIGHUP))
-    started = dict.fromkeys(children, time.monotonic())
-    while children:
-        time.sleep(0.2)
-        for number, child in list(children.items()):
-            if child.poll() is None:
-                continue
-            del children[number]
-            if stopping:
-                continue
-            if child.returncode == exits.USAGE:  # a wrong setting or file: starting again cannot help
-                stop()
-                return exits.USAGE
-            log.error("worker died, starting another", worker=number, upstream=roles[number], exit=child.returncode)
-            flush_logs()
-            time.sleep(1.0 if time.monotonic() - started[number] < 5 else 0.0)
-            children[number], started[number] = _start(number, roles[number]), time.monotonic()
-    return exits.DONE
-
-
-def _start(number: int, upstream: str) -> subprocess.Popen[bytes]:
-    arguments = [a for i, a in enumerate(sys.argv[1:]) if not _is_workers(i)]
-    command = [*again(arguments), "--number", str(number)]
-    environment = dict(os.environ)
-    if upstream:
-        command += ["--upstream", upstream]
-        # Readiness and watchdog are the workers' to tell: an upstream must not speak for them.
-        environment.pop("NOTIFY_SOCKET", None)
-    return subprocess.Popen(command, preexec_fn=_as_child, env=environment)  # noqa: S603, PLW1509 - no threads
-
-
-def _as_child() -> None:
-    """A worker whose supervisor was killed is told to stop, as by SIGTERM (Linux); a SIGHUP is nothing to it yet."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-def _is_workers(i: int) -> bool:
-    argument, before = sys.argv[1 + i], sys.argv[i]
-    return argument.startswith("--workers") or before == "--workers"
-
-
-def _pass_on(children: dict[int, subprocess.Popen[bytes]], number: signal.Signals) -> None:
-    for child in children.values():
-        if child.poll() is None:
-            child.send_signal(number)

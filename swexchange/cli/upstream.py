@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from swexchange import keyfile
 from swexchange.broker import Intake, LastingOutlet, Outlet, Server, Tls
 from swexchange.broker.management import Management
-from swexchange.cli.wiring import free_disk, server, watermarks
+from swexchange.cli.wiring import server
+from swexchange.cli.wiring_store import free_disk, watermarks
 from swexchange.core.rulebook import Rulebook, Upstream
 from swexchange.errors import ConfigFault
 from swexchange.observe import Observer, utc_now

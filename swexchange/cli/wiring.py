@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from swexchange import keyfile, yamlfile
+from swexchange import yamlfile
 from swexchange.broker import Server, Tls
-from swexchange.core.checkpoint import is_name
 from swexchange.core.rulebook import Rulebook
-from swexchange.core.watermark import Watermarks
-from swexchange.errors import ConfigFault
-from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.explain import Explainer
 from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.rules.load import load
 from swexchange.schemas import Schemas
 from swexchange.settings import Settings
-from swexchange.store import Evidence
-from swexchange.store.engine import folder_of
 from swexchange.yamlfile import YamlFile
-
-MB = 1_000_000
 
 
 def rules_file(settings: Settings) -> YamlFile:
@@ -57,42 +48,6 @@ def _load(file: YamlFile, settings: Settings, explainer: Explainer, key_folders:
     return load(file, Schemas(Path(settings.schemas), explainer), key_folders)
 
 
-def watermarks(settings: Settings) -> Watermarks:
-    """When the intake stops and resumes. Raises ConfigFault where a mark to resume is on the wrong side."""
-    if settings.backlog_resume >= settings.backlog_stop or settings.disk_resume_mb <= settings.disk_stop_mb:
-        raise ConfigFault(
-            "the intake would stop and resume at once",
-            where="environment",
-            do="Set SWX_BACKLOG_RESUME below SWX_BACKLOG_STOP, and SWX_DISK_RESUME_MB above SWX_DISK_STOP_MB",
-        )
-    disk = (mb * MB for mb in (settings.disk_stop_mb, settings.disk_resume_mb))
-    return Watermarks(settings.backlog_stop, settings.backlog_resume, *disk)
-
-
-def free_disk(settings: Settings) -> Callable[[], int | None]:
-    """Looks how many bytes are free beside an SQLite database; None: PostgreSQL's disk cannot be seen from here."""
-    folder = folder_of(settings.database_url)
-    return lambda: shutil.disk_usage(folder).free if folder else None
-
-
 def server(settings: Settings) -> Server:
     """The broker."""
     return Server(settings.amqp_url, Tls(settings.amqp_ca, settings.amqp_cert, settings.amqp_key))
-
-
-def sealer(settings: Settings, log: Evidence) -> Sealer:
-    """What seals the log. Raises ConfigFault where the settings name no log or no key of it."""
-    if not settings.audit_key:
-        raise ConfigFault(
-            "the audit log has no key",
-            where="SWX_AUDIT_KEY",
-            do="See docs/how-to/prove-an-exchange.md#switch-it-on",
-        )
-    if not is_name(settings.audit_origin):
-        raise ConfigFault(
-            f"{settings.audit_origin!r} is no name for the audit log",
-            where="SWX_AUDIT_ORIGIN",
-            do="Give it one that nobody else has, without blanks or '+': sw.example.gov.cn/audit",
-        )
-    key = keyfile.load(settings.audit_key, settings.key_folders)
-    return Sealer(log, settings.audit_origin, key, HighWater(Path(settings.audit_head)), utc_now)

@@ -6,7 +6,6 @@ import ctypes
 import gc
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +16,10 @@ from uuid import uuid4
 
 from swexchange.broker import Intake, LastingOutlet, Outlet
 from swexchange.broker.topology import INTAKE
+from swexchange.cli.supervise import again, on_signals
 from swexchange.cli.upstream import connect, forwarding
-from swexchange.cli.wiring import free_disk, sealer, server, tested_rules, watermarks
+from swexchange.cli.wiring import server, tested_rules
+from swexchange.cli.wiring_store import free_disk, sealer, watermarks
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.evidence.sealer import SealingThread
@@ -151,13 +152,6 @@ def _links(settings: Settings, rules_file: RulesFile, upstream: str) -> Links:
         raise
 
 
-def on_signals(stop: Callable[[], object], reload: Callable[[], object]) -> None:
-    """What SIGTERM and Ctrl-C, and what SIGHUP does."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
-    signal.signal(signal.SIGHUP, lambda *_: reload())
-
-
 def _settle_memory() -> None:
     """What lives as long as the process is not searched for garbage again and again.
 
@@ -170,9 +164,3 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-def again(arguments: list[str]) -> list[str]:
-    """The command line of a worker whose start was checked already."""
-    once = [] if "--no-check" in arguments else ["--no-check"]
-    return [sys.executable, "-m", "swexchange", *arguments, *once]
