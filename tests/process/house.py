@@ -6,21 +6,28 @@ a daemon starts in a second), and with keys of `own_rules`.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from click.testing import CliRunner
 
 from swexchange.broker import Outlet, Server
 from swexchange.broker.client import Mailbox, Received, submissions
 from swexchange.broker.topology import inbox, receipts
+from swexchange.cli import cli
 from swexchange.core.model import Fate
 from tests import own_rules, rabbit, world
 
@@ -86,6 +93,7 @@ class House:
             "SWX_ROUTES": str(self.routes),
             "SWX_SCHEMAS": str(ROOT / "schemas"),
             "SWX_KEYS": str(self.folder / "keys"),
+            "SWX_CACHE": str(_cache()),
             "SWX_LOG": "json",
         }
 
@@ -98,8 +106,8 @@ class House:
         own_rules.write(rules, self.routes)
         own_rules.write_private((rules["platform"], *rules["participants"]), self.folder / "keys")
         for command in (("db", "upgrade"), ("topology", "apply")):
-            done = self.cli(*command)
-            assert done.returncode == 0, done.stderr
+            done = CliRunner().invoke(cli, command, env=self.environment)  # not as processes: every test waits for them
+            assert done.exit_code == 0, done.output
         return self
 
     def edit(self, old: str, new: str) -> None:
@@ -202,6 +210,14 @@ def _trimmed() -> dict[str, Any]:
             route["when"]["type"] = [name for name in wanted if name in TYPES]
     rules["routes"] = [route for route in rules["routes"] if route.get("when", {}).get("type", True)]
     return rules
+
+
+@cache
+def _cache() -> Path:
+    """Where the houses of this process remember which schemas compiled: once is enough for all of them."""
+    folder = tempfile.mkdtemp(prefix="swx-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def until(condition: Callable[[], bool], what: str, log_file: Path | None = None) -> None:

@@ -220,6 +220,22 @@ def test_a_child_that_cannot_be_made_costs_the_words_alone(
         assert explainer.explain(bundle.digest, WRONG, 5)
 
 
+def test_a_reload_finds_the_child_still_compiling_and_waits_for_it(
+    tmp_path: Path, known: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever needed it first gave up; the new schema is checked all the same, and both are explained."""
+    new = load(tmp_path / "new", element("B", of="xs:int"))
+    with Explainer(proven=known) as explainer:
+        bundle = number(tmp_path / "known")
+        explainer.compile([bundle])
+        with monkeypatch.context() as patch:
+            patch.setattr("swexchange.explain._Child.has_settled", lambda *_: False)
+            assert explainer.explain(bundle.digest, WRONG, 5) is None
+        explainer.compile([bundle, new])
+        assert explainer.explain(bundle.digest, WRONG, 5)
+        assert explainer.explain(new.digest, b"<B>x</B>", 5)
+
+
 def test_a_hostile_document_costs_its_deadline_however_early_it_comes(tmp_path: Path) -> None:
     """The wait for the engine is the engine's; the document's own is not longer for it."""
     bundle = load(tmp_path / "1", pattern("A", "(a|a)*b"))
