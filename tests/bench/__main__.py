@@ -1,6 +1,6 @@
 """bin/bench: how fast swexchange is on this machine, against RabbitMQ's own shovel and a plain program.
 
-Measures: throughput, million, routes, memory, latency. The table goes to stdout, progress to
+Measures: throughput, million, routes, memory, latency, upstream. The table goes to stdout, progress to
 stderr. Exit codes: 0 measured; 1 a count check failed, that is, a message was lost or came twice;
 2 wrong options, or something that is measured did not work.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ from rich.console import Console
 
 from swexchange.errors import Fault
 from tests.bench import lab as laboratory
-from tests.bench import latency, machine, many_routes, memory, million, profiler, throughput
+from tests.bench import latency, machine, many_routes, memory, million, profiler, throughput, upstream
 from tests.bench.lab import Lab
 from tests.bench.progress import Progress
-from tests.bench.results import Results, show
+from tests.bench.results import Found, Results, show
 from tests.bench.scale import FULL, QUICK
 
+OTHERS: Mapping[str, Callable[[Lab], Found]] = {"upstream": upstream.measure}
 FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
-MEASURES = ("throughput", "million", "routes", "memory", "latency")
+MEASURES = ("throughput", "million", "routes", "memory", "latency", *OTHERS)
 
 
 def _chosen(_context: click.Context, _parameter: click.Parameter, value: str) -> frozenset[str]:
@@ -90,6 +92,7 @@ def _results(lab: Lab, only: frozenset[str]) -> Results:
         results.memory = memory.measure(lab)
     if "million" in only:
         results.million = million.measure(lab)
+    results.others = [measure(lab) for name, measure in OTHERS.items() if name in only]
     return results
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import processes
+from tests.bench import parties, processes
 from tests.own_rules import ROOT
 
 START_SECONDS = 120.0
@@ -30,6 +30,8 @@ class Setup:
     keys: Path
     log: Path
     workers: int = 1
+    upstreams: int = 0  # of its rules
+    seal_seconds: float = 0.0  # between two checkpoints of the audit log; 0 = it is not sealed
 
     def environment(self) -> dict[str, str]:
         """The settings as SWX_* variables; all others have their defaults."""
@@ -43,6 +45,17 @@ class Setup:
             "SWX_SCHEMAS": str(ROOT / "schemas"),
             "SWX_KEYS": str(self.keys),
             "SWX_LOG": "json",
+            **self._sealing(),
+        }
+
+    def _sealing(self) -> dict[str, str]:
+        if not self.seal_seconds:
+            return {}
+        return {
+            "SWX_AUDIT_KEY": parties.AUDIT_KEY,
+            "SWX_AUDIT_ORIGIN": "bench.example/audit",
+            "SWX_AUDIT_HEAD": str(self.log.parent / f"{Path(self.database_url).name}.head"),
+            "SWX_SEAL_SECONDS": str(self.seal_seconds),
         }
 
 
@@ -58,9 +71,9 @@ class Daemon:
         return self.process.poll() is None
 
     def wait_started(self) -> float:
-        """Wait until every worker is about to take its first message; when that was, on the monotonic clock."""
-        deadline = time.monotonic() + START_SECONDS
-        while self.setup.log.read_bytes().count(b'"event": "started"') < self.setup.workers:
+        """Wait until every process is about to take its first message; when that was, on the monotonic clock."""
+        deadline, expected = time.monotonic() + START_SECONDS, self.setup.workers + self.setup.upstreams
+        while self.setup.log.read_bytes().count(b'"event": "started"') < expected:
             if not self.alive() or time.monotonic() > deadline:
                 raise RuntimeError(f"the daemon did not start; see {self.setup.log}:\n{self.log_tail()}")
             time.sleep(0.05)

@@ -1,6 +1,6 @@
 """Publishes messages when they are due, whatever becomes of them: an open-loop load, in a process of its own.
 
-python -m tests.bench.generator --amqp URL --stock FOLDER --count N --rate R --start T
+python -m tests.bench.generator --amqp URL --stock FOLDER --first N --count N --rate R --start T
 T is on the monotonic clock, which all processes of a machine share. Exit code 0 when all are published.
 """
 
@@ -26,12 +26,13 @@ def publish(channel: pika.adapters.blocking_connection.BlockingChannel, message:
 @click.command()
 @click.option("--amqp", required=True)
 @click.option("--stock", required=True, type=click.Path(path_type=Path))
+@click.option("--first", required=True, type=int)
 @click.option("--count", required=True, type=int)
 @click.option("--rate", required=True, type=float)
 @click.option("--start", required=True, type=float)
-def main(amqp: str, stock: Path, count: int, rate: float, start: float) -> None:
-    """Publish the first messages of a stock."""
-    messages = Stock(stock).submissions(0, count)
+def main(amqp: str, stock: Path, first: int, count: int, rate: float, start: float) -> None:
+    """Publish messages of a stock, from a first number on."""
+    messages = Stock(stock).submissions(first, count)
     connection = pika.BlockingConnection(pika.URLParameters(amqp))
     channel = connection.channel()
     for message, offset in zip(messages, due(rate, count), strict=True):

@@ -1,34 +1,20 @@
-"""How long from publishing a message to its receipt's arrival, at a tenth and at half of full load.
-
-Open loop: a late answer does not delay the next message, and the time counts from when a
-message was due, so that nothing is hidden when the sender itself falls behind.
-"""
+"""How long from publishing a message to its receipt's arrival, at a tenth and at half of full load."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pika
 
 from swexchange.broker.topology import inbox, receipts
-from tests.bench import daemon
+from tests.bench import arrivals, daemon
+from tests.bench.arrivals import Load, percentile
 from tests.bench.lab import Lab
-from tests.bench.messages import message_id_of
 from tests.bench.parties import AGENCY, INTEGRATORS
 from tests.bench.run import Job, setup_of
-from tests.bench.schedule import due
 from tests.bench.throughput import Throughput
-from tests.own_rules import ROOT
 
 LOADS = {"tenth": 0.1, "half": 0.5}  # of full load
-LEAD_SECONDS = 4.0  # for the generator to get ready
-PATIENCE = 20.0  # seconds after the last message is due
-WARM = 0.1  # share of the messages, the first ones, that is left out
+RECEIPTS = tuple(receipts(name) for name in INTEGRATORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +26,9 @@ class Latency:
     p99_ms: float
     checks: Mapping[str, bool]
 
+    def __str__(self) -> str:
+        return f"at {self.rate:,.0f} msg/s: p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
+
 
 def measure(lab: Lab, full: Throughput) -> dict[tuple[str, str], Latency]:
     """Latencies by database and load; `full` says what full load is."""
@@ -48,59 +37,27 @@ def measure(lab: Lab, full: Throughput) -> dict[tuple[str, str], Latency]:
     for name in lab.databases:
         rate, workers = full.best(name)
         for load, share in LOADS.items():
-            found[name, load] = one = _measure(lab, name, workers, rate * share)
-            lab.progress.done(f"{name} at {one.rate:,.0f} msg/s: p50 {one.p50_ms:.1f} ms, p99 {one.p99_ms:.1f} ms")
+            with lab.fresh(name) as url:
+                found[name, load] = one = under(lab, Job(name, url, 0, 0, workers), rate * share)
+            lab.progress.done(f"{name} {one}")
     return found
 
 
-def _measure(lab: Lab, name: str, workers: int, rate: float) -> Latency:
+def under(lab: Lab, job: Job, rate: float) -> Latency:
+    """Latencies at a rate, for the seconds that the scale says; the job's count is not used."""
     count = min(max(int(rate * lab.scale.latency_seconds), 100), lab.scale.stock)
-    with lab.fresh(name) as url, daemon.running(setup_of(lab, Job(name, url, 0, count, workers))) as worker:
+    with daemon.running(setup_of(lab, job)) as worker:
         worker.wait_started()
-        arrivals = _arrivals(lab, rate, count)
+        load = Load(job.first, count, rate)
+        due_at = load.due()
+        with arrivals.offered(lab, load):
+            arrived = arrivals.receive(lab.node.url, RECEIPTS, count, load.deadline)
         delivered = lab.node.depth(inbox(AGENCY))
         checks = {
-            "one receipt of each": all(len(arrivals.get(message_id_of(n), ())) == 1 for n in range(count)),
+            "one receipt of each": all(len(arrived.get(name, ())) == 1 for name in due_at),
             "one copy of each": delivered == count,
             "the daemon ends in good order": worker.stop(),
         }
     lab.node.purge()
-    warm = {message_id_of(number) for number in range(int(count * WARM))}
-    waits = [times[0] for name, times in arrivals.items() if name not in warm]
+    waits = arrivals.waits_ms(due_at, arrived, arrivals.warm(due_at))
     return Latency(rate, percentile(waits, 50), percentile(waits, 99), checks)
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """The value that so many percent do not exceed; not a number without values."""
-    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)] if values else float("nan")
-
-
-def _arrivals(lab: Lab, rate: float, count: int) -> dict[str, list[float]]:
-    """Milliseconds from due to arrived, by message id."""
-    start, offsets = time.monotonic() + LEAD_SECONDS, due(rate, count)
-    command = [sys.executable, "-m", "tests.bench.generator", "--amqp", lab.node.url, "--stock", str(lab.stock.folder)]
-    command += ["--count", str(count), "--rate", str(rate), "--start", str(start)]
-    with subprocess.Popen(command, cwd=ROOT) as generator:
-        arrived = _receive(lab.node.url, count, start + offsets[-1] + PATIENCE)
-    if generator.returncode != 0:
-        raise RuntimeError("the load generator failed")
-    due_at = {message_id_of(number): start + offset for number, offset in enumerate(offsets)}
-    return {name: [(at - due_at[name]) * 1000 for at in times] for name, times in arrived.items()}
-
-
-def _receive(url: str, count: int, deadline: float) -> dict[str, list[float]]:
-    """Monotonic arrival times of receipts, by the id of the message they are about."""
-    arrived: dict[str, list[float]] = {}
-
-    def on_receipt(_channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
-        arrived.setdefault(properties.correlation_id, []).append(time.monotonic())
-
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    for name in INTEGRATORS:
-        channel.basic_consume(receipts(name), on_receipt, auto_ack=True)
-    while len(arrived) < count and time.monotonic() < deadline:
-        connection.process_data_events(time_limit=0.2)
-    connection.process_data_events(time_limit=0.2)  # what came twice comes now
-    connection.close()
-    return arrived

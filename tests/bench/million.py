@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
 from swexchange.store.archive import Archive, Filter
+from tests.bench.arrivals import percentile
 from tests.bench.lab import Lab
-from tests.bench.latency import percentile
 from tests.bench.rate import middle
 from tests.bench.run import Job, Run, run
 from tests.bench.stored import key_of, load

@@ -1,6 +1,7 @@
-"""Who takes part in the benchmark, their keys, and the two rules files: the plain one and the one with 1,000 routes.
+"""Who takes part in the benchmark, their keys, and three rules files: plain, with 1,000 routes, with an upstream.
 
-The plain file is the project's own routes.yaml with the benchmark's integrators and keys of `own_rules`.
+The plain file is the project's own routes.yaml with the benchmark's integrators and keys of
+`own_rules`. In the one with an upstream the agency is behind it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from tests import own_rules
 AGENCY = "DXPEDCDEC0000001"  # where the project's routes send declarations of Shenzhen's customs
 INTEGRATORS = tuple(f"DXPENT00{number:08d}" for number in range(88001, 88011))
 MANY = 1000  # participants and routes of the large file
+UPSTREAM, UPSTREAM_EXCHANGE = "bench", "bench.upstream"  # the way to the agency in the third file
+AUDIT_KEY = "platform-2026"  # signs checkpoints where the audit log is sealed
 
 _DISTRICTS = ("0100", "0200", "2200", "2300", "3100", "3700", "4200", "5100", "5200", "5700", "6000", "7900")
 _MODES = ("0110", "0214", "0615", "1210", "9610", "9810")
@@ -26,11 +29,12 @@ class Parties:
     everyone: tuple[str, ...]
     plain: Path
     many: Path
+    upstream: Path
     keys: Path  # folder of the platform's private key
 
 
 def write(folder: Path) -> Parties:
-    """Write both rules files and the platform's private key into a folder."""
+    """Write the rules files and the platform's private key into a folder."""
     rules = own_rules.rules()
     rules["participants"] += [_integrator(name) for name in INTEGRATORS]
     own_rules.write_private([rules["platform"]], folder / "keys")
@@ -38,6 +42,7 @@ def write(folder: Path) -> Parties:
         everyone=tuple(entry["id"] for entry in rules["participants"]),
         plain=own_rules.write(rules, folder / "plain.yaml"),
         many=own_rules.write(_with_many(rules), folder / "many.yaml"),
+        upstream=own_rules.write(_with_upstream(rules), folder / "upstream.yaml"),
         keys=folder / "keys",
     )
 
@@ -53,6 +58,14 @@ def _with_many(rules: dict[str, Any]) -> dict[str, Any]:
     return rules | {
         "participants": rules["participants"] + [_integrator(name) for name in others],
         "routes": routes + rules["routes"],
+    }
+
+
+def _with_upstream(rules: dict[str, Any]) -> dict[str, Any]:
+    behind = {"upstream": UPSTREAM}
+    return rules | {
+        "participants": [entry | (behind if entry["id"] == AGENCY else {}) for entry in rules["participants"]],
+        "upstreams": [{"name": UPSTREAM, "exchange": UPSTREAM_EXCHANGE}],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,19 @@ from tests.bench.run import Run
 from tests.bench.throughput import Throughput
 
 
+class Found(Protocol):
+    """What one of the later measures found, which knows its own names."""
+
+    def runs(self) -> Iterator[Run]:
+        """Its counted runs."""
+
+    def checks(self) -> Iterator[tuple[str, bool]]:
+        """Its other count checks."""
+
+    def document(self) -> Mapping[str, Any]:
+        """Its figures by the names of the documentation."""
+
+
 @dataclass(slots=True)
 class Results:
     """What was measured; None or empty where it was not."""
@@ -27,6 +40,7 @@ class Results:
     routes: ManyRoutes | None = None
     memory: Memory | None = None
     latency: Mapping[tuple[str, str], Latency] = field(default_factory=dict)
+    others: list[Found] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Everything that was measured, by the names of the documentation."""
@@ -41,6 +55,8 @@ class Results:
             document["rss_mb"] = _memory(self.memory)
         if self.latency:
             document |= _latency(self.latency)
+        for found in self.others:
+            document |= found.document()
         return document | {"checks": self.checks()}
 
     def checks(self) -> dict[str, bool]:
@@ -57,6 +73,8 @@ class Results:
             yield from ((f"latency, {database}, {load}: {name}", holds) for name, holds in one.checks.items())
         if self.memory:
             yield from ((f"memory: {name}", holds) for name, holds in self.memory.checks.items())
+        for found in self.others:
+            yield from found.checks()
 
     def _runs(self) -> Iterator[Run]:
         if self.throughput:
@@ -64,11 +82,14 @@ class Results:
         if self.million:
             yield from self.million.runs()
         if self.routes:
-            yield from (*self.routes.plain, *self.routes.many)
+            yield from self.routes.pairs.runs()
+        for found in self.others:
+            yield from found.runs()
 
 
 def _about(run: Run) -> str:
-    return _title(run.job.database, run.job.workers) + (", 1,000 routes" if run.job.routes else "")
+    routes = f", {run.job.routes.stem} rules" if run.job.routes else ""
+    return _title(run.job.database, run.job.workers) + routes + (", sealed" if run.job.seal_seconds else "")
 
 
 def _throughput(found: Throughput) -> dict[str, Any]:
@@ -116,7 +137,7 @@ def _million(found: Million) -> dict[str, Any]:
 
 def _routes(found: ManyRoutes) -> dict[str, Any]:
     seconds = {name: round(value, 2) for name, value in found.load_seconds.items()}
-    return {"thousand_routes_ratio": round(found.ratio, 3), "routes_load_seconds": seconds}
+    return {"thousand_routes_ratio": round(found.pairs.ratio, 3), "routes_load_seconds": seconds}
 
 
 def _memory(found: Memory) -> dict[str, float]:

@@ -30,6 +30,7 @@ class Job:
     count: int
     workers: int = 1
     routes: Path | None = None  # None = the plain rules
+    seal_seconds: float = 0.0  # between two checkpoints of the audit log; 0 = it is not sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def setup_of(lab: Lab, job: Job) -> daemon.Setup:
         keys=lab.parties.keys,
         log=lab.folder / "daemon.log",
         workers=job.workers,
+        upstreams=int(job.routes == lab.parties.upstream),
+        seal_seconds=job.seal_seconds,
     )
 
 

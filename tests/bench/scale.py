@@ -18,6 +18,7 @@ class Scale:
     searches: int
     memory: tuple[int, ...]  # after how many messages memory is read
     latency_seconds: float  # at each load
+    drain_seconds: float  # of live traffic from the end of an outage on; a backlog is `messages`
 
     @property
     def stock(self) -> int:
@@ -35,6 +36,7 @@ FULL = Scale(
     searches=200,
     memory=(10_000, 100_000, 200_000),
     latency_seconds=15.0,
+    drain_seconds=40.0,
 )
 QUICK = Scale(
     messages=3_000,
@@ -46,4 +48,5 @@ QUICK = Scale(
     searches=200,
     memory=(3_000,),
     latency_seconds=4.0,
+    drain_seconds=15.0,
 )
