@@ -6,13 +6,14 @@ that a message never went to, and, for what was refused, by accepting it after a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from swexchange.core.compare import Judged
-from swexchange.core.model import BusinessKey, Copy, Delivery, Kind
+from swexchange.core.model import Copy, Delivery, Kind
 from swexchange.core.rulebook import ASKER
 
 
@@ -117,12 +118,11 @@ class Parcel:
 
     seq: int
     exchange_id: str
-    keys: tuple[BusinessKey, ...]  # those of one declaration are sent in order
+    lane: str  # what it must not overtake (core.lanes); '' = nothing
     copies: tuple[Copy, ...]  # to send at once; empty for a message to accept
     delivery: Delivery | None = None  # the message to accept after all
     received_at: datetime | None = None  # when it came
     queued: tuple[Copy, ...] = ()  # to queue for an upstream, whose forwarder sends them
-    lane: str = ""  # what these must not overtake
 
 
 BEHIND = "behind a failed one"  # the fate of an item that must not overtake another
@@ -138,15 +138,15 @@ class Done:
 
 
 def waves(parcels: Sequence[Parcel]) -> Iterator[list[int]]:
-    """Positions in groups to be sent one after the other: no two of a group share a business key.
+    """Positions in groups to be sent one after the other: no two of a group are of one lane.
 
-    What concerns the same declaration keeps its order so, even when one of it fails.
+    What concerns the same business number keeps its order so, even when one of it fails.
     """
     groups: list[list[int]] = []
-    last: dict[BusinessKey, int] = {}
+    waves_of: Counter[str] = Counter()  # how many waves each lane has
     for position, one in enumerate(parcels):
-        wave = 1 + max((last.get(key, -1) for key in one.keys), default=-1)
-        last.update(dict.fromkeys(one.keys, wave))
+        wave = waves_of[one.lane]
+        waves_of[one.lane] += bool(one.lane)
         if wave == len(groups):
             groups.append([])
         groups[wave].append(position)

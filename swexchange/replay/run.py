@@ -1,4 +1,4 @@
-"""Runs a planned replay: canary first, in order per business key, at a rate, until it fails too often.
+"""Runs a planned replay: canary first, in order per lane, at a rate, until it fails too often.
 
 Claim, publish, mark. What dies between the last two leaves items claimed: the next run sends
 these once more with the same ids. What goes to an upstream is never published here: the mark
@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from swexchange.core.conclude import taken_at
-from swexchange.core.model import BusinessKey, Copy, Decision, Delivery, Fate, Outcome, Recorded
+from swexchange.core.model import Copy, Decision, Delivery, Fate, Outcome, Recorded
 from swexchange.core.replay import BEHIND, Done, Parcel, waves
 from swexchange.core.rulebook import Rulebook
 from swexchange.crashpoint import crashpoint
@@ -80,7 +80,7 @@ class Run:
     on_done: Callable[[Sequence[Done]], object] = lambda _: None
     stopped: bool = False
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
-    _behind: set[BusinessKey] = field(default_factory=set)  # keys of which one item failed
+    _behind: set[str] = field(default_factory=set)  # lanes of which one item failed
 
     def stop(self) -> None:
         """Finish what is in hand, then end."""
@@ -125,13 +125,13 @@ class Run:
                 self._recent.append(bool(one.fate))
                 if one.fate:
                     failed += 1
-                    self._behind.update(one.parcel.keys)
+                    self._behind.update({one.parcel.lane} - {""})
         return failed
 
     def _send_wave(self, parcels: Sequence[Parcel]) -> list[Done]:
-        """Send items of which no two share a key; what stands behind a failed one must not overtake it."""
-        free = [p for p in parcels if self._behind.isdisjoint(p.keys)]
-        behind = [Done(p, BEHIND) for p in parcels if not self._behind.isdisjoint(p.keys)]
+        """Send items of which no two are of one lane; what stands behind a failed one must not overtake it."""
+        free = [p for p in parcels if p.lane not in self._behind]
+        behind = [Done(p, BEHIND) for p in parcels if p.lane in self._behind]
         sent = self._publish([p for p in free if p.delivery is None])
         return sent + self._accept([p for p in free if p.delivery is not None]) + behind
 

@@ -185,13 +185,13 @@ def _receipts(connection: Connection, seqs: Sequence[int]) -> dict[int, bytes]:
 
 def _parcel(row: rows.Row, receipt: bytes | None, remote: Set[str]) -> Parcel:
     recorded = rows.decision_of(row, "")
-    number, keys = recorded.exchange_id, recorded.keys
+    number, lane = recorded.exchange_id, recorded.lane
     if row["does"] == Does.ACCEPT:
-        return Parcel(row["seq"], number, keys, (), recorded.again, recorded.received_at)
+        return Parcel(row["seq"], number, lane, (), recorded.again, recorded.received_at)
     targets = json.loads(row["targets"])
     copies = [rows.copy_of({**row, "kind": kind, "recipient": to, "receipt": receipt}) for kind, to, _ in targets]
     own, queued = (tuple(c for c in copies if (c.to in remote) is is_remote) for is_remote in (False, True))
-    return Parcel(row["seq"], number, keys, own, queued=queued, lane=recorded.lane)
+    return Parcel(row["seq"], number, lane, own, queued=queued)
 
 
 def _record_copies(connection: Connection, sent: Sequence[Done], replay_id: str, at: int) -> None:

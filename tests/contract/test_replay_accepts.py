@@ -34,7 +34,7 @@ def refused(ledger: FullLedger, delivery: Delivery) -> Decision:
 def parcel(decision: Decision, seq: int = 1) -> Parcel:
     """The item that accepts it."""
     delivery = Delivery(0, decision.submitter, decision.body)
-    return Parcel(seq, decision.exchange_id, decision.keys, (), delivery, decision.received_at)
+    return Parcel(seq, decision.exchange_id, decision.lane, (), delivery, decision.received_at)
 
 
 def replayed(ledger: FullLedger, rules: Rulebook, *parcels: Parcel, **fates: Fate) -> tuple[list[Done], Memory]:

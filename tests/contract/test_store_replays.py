@@ -35,6 +35,7 @@ from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, acce
 
 PROVINCE = "DXPGDP4400000001"
 ENTRY = BusinessKey("EntryId", "530420261040012345")
+LANE = "integrator EntryId=530420261040012345"
 TO_CUSTOMS = (Target(Kind.MESSAGE, CUSTOMS, True),)
 Runs = Callable[..., Running]
 
@@ -60,9 +61,10 @@ def runs(database: Database) -> Iterator[Runs]:
 
 @pytest.fixture
 def seqs(ledger: FullLedger, database: Database) -> list[int]:
-    """Five delivered messages; the third shares a key with the first."""
+    """Five delivered messages; the third is of the first one's lane."""
     for n in range(5):
-        deliver(ledger, accepted(f"M{n}", keys=[ENTRY] if n in (0, 2) else [], at=after(seconds=n)))
+        message = accepted(f"M{n}", keys=[ENTRY] if n in (0, 2) else [], at=after(seconds=n))
+        deliver(ledger, replace(message, lane=LANE if message.keys else ""))
     return [seq for (seq,) in database.rows("SELECT seq FROM exchange ORDER BY seq")]
 
 
@@ -105,7 +107,7 @@ def test_a_run_sends_stored_bytes_in_order_and_leaves_a_trail(
     originals = [accepted(f"M{n}", at=after(seconds=n)) for n in range(5)]
     assert [p.seq for p in (*first, *rest)] == seqs
     assert [p.copies for p in (*first, *rest)] == [(d.copies[0],) for d in originals]
-    assert (first[0].keys, first[1].keys) == ((ENTRY,), ())
+    assert (first[0].lane, first[1].lane) == (LANE, "")
     all_done(running, [*first, *rest])
     assert running.claim(-1, 100, after(minutes=2)) == ()
     running.end("complete", after(minutes=3), complete=True)

@@ -8,18 +8,18 @@ from datetime import datetime
 
 import pytest
 
-from swexchange.core.model import BusinessKey, Copy, Fate, Kind
+from swexchange.core.model import Copy, Fate, Kind
 from swexchange.core.replay import BEHIND, Done, Parcel
 from swexchange.errors import BrokerLost
 from swexchange.replay.run import Ending, Pace, Run
 from tests import world
 
-KEY = BusinessKey("EntryId", "1")
+LANE = "integrator EntryId=1"
 
 
-def parcel(seq: int, *keys: BusinessKey, copies: int = 1) -> Parcel:
+def parcel(seq: int, lane: str = "", copies: int = 1) -> Parcel:
     sent = (Copy(f"{seq}-{n}", Kind.MESSAGE, f"P{n}", "T", "", str(seq), b"") for n in range(copies))
-    return Parcel(seq, str(seq), keys, tuple(sent))
+    return Parcel(seq, str(seq), lane, tuple(sent))
 
 
 @dataclass
@@ -109,13 +109,13 @@ def test_late_failures_are_seen_soon() -> None:
     assert len(memory.marked) < 5200
 
 
-def test_what_shares_a_key_never_overtakes() -> None:
-    """Same key: one after the other, and none after one that failed; others go on."""
-    parcels = [parcel(0, KEY), parcel(1), parcel(2, KEY), parcel(3), parcel(4, KEY)]
+def test_nothing_overtakes_in_its_lane() -> None:
+    """Same lane: one after the other, and none after one that failed; others go on."""
+    parcels = [parcel(0, LANE), parcel(1), parcel(2, LANE), parcel(3), parcel(4, LANE)]
     memory = Memory(parcels)
     assert run(memory, canary=0).go() is Ending.COMPLETE
     assert memory.published == [["0-0", "1-0", "3-0"], ["2-0"], ["4-0"]]
-    failing = Memory([*parcels, parcel(5, KEY)], {"2-0": Fate.REFUSED})
+    failing = Memory([*parcels, parcel(5, LANE)], {"2-0": Fate.REFUSED})
     run(failing, canary=0, together=5, most_failed=1.0).go()
     assert failing.marked == {0: "", 1: "", 3: "", 2: "refused", 4: BEHIND, 5: BEHIND}
     assert [i for ids in failing.published for i in ids] == ["0-0", "1-0", "3-0", "2-0"]
