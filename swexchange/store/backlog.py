@@ -5,11 +5,26 @@ Implements upstream.Backlog, and the operator's last word on a copy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from swexchange.core.breaker import Standing, State
 from swexchange.core.forecast import Sample
@@ -109,7 +124,7 @@ class Backlog(Database):
         with self._reading() as connection:
             parts = (copy.c.seq > boundary, copy.c.seq <= boundary)
             live, backlog = (_heads(connection, recipients, part, most, at) for part in parts)
-            return list(_within(connection, share(live, backlog, most, weights), max_bytes))
+            return _within(connection, share(live, backlog, most, weights), max_bytes)
 
     def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were taken; not synced: a crash has them sent again with equal ids.
@@ -119,12 +134,13 @@ class Backlog(Database):
         """
         at = rows.microseconds(now)
         with self._writing(synced=False) as connection:
+            confirmed = [sent for sent, fate in fates if fate is Fate.CONFIRMED]
+            if confirmed:
+                keys = [{"of": sent.exchange_id, "what": str(sent.kind), "to": sent.to, "at": at} for sent in confirmed]
+                connection.execute(_confirmed, keys)
             for sent, fate in fates:
-                this = and_(this_copy(sent), QUEUED)
-                if fate is Fate.CONFIRMED:
-                    connection.execute(update(copy).where(this).values(_over("sent", at)))
-                elif fate is not Fate.UNKNOWN:
-                    put_off(connection, this, at, "queued")
+                if fate not in (Fate.CONFIRMED, Fate.UNKNOWN):
+                    put_off(connection, and_(this_copy(sent), QUEUED), at, "queued")
             note_failed(connection, fates, at)
 
     def drop(self, exchange_id: str, recipient: str, why: str, now: datetime) -> int:
@@ -138,9 +154,22 @@ class Backlog(Database):
         return count
 
 
-def _over(state: str, at: int) -> dict[str, Any]:
+def _over(state: str, at: int | ColumnElement[int]) -> dict[str, Any]:
     """What is left of a copy that waits no longer."""
     return {"state": state, "sent_at": at, "due_at": None, "lane": None, "replay": None}
+
+
+# Made once and run for many copies at a time: most of a forwarder's time went into making such statements.
+_confirmed = (
+    update(copy)
+    .where(
+        copy.c.seq == select(exchange.c.seq).where(exchange.c.exchange_id == bindparam("of")).scalar_subquery(),
+        copy.c.kind == bindparam("what"),
+        copy.c.recipient == bindparam("to"),
+        QUEUED,
+    )
+    .values(_over("sent", bindparam("at", type_=BigInteger)))
+)
 
 
 def _heads(
@@ -155,16 +184,19 @@ def _heads(
     return sorted(found)[:most]
 
 
-def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> Iterator[Copy]:
-    """The copies of these keys, as long as their bodies fit: read one by one, since a body may be megabytes."""
-    size = 0
-    for seq, n in keys:
-        row = connection.execute(copies_query().where(copy.c.seq == seq, copy.c.n == n)).mappings().one()
-        found = rows.copy_of(row)
-        size += len(found.body)
-        if size > max_bytes and size > len(found.body):
-            return
-        yield found
+def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> list[Copy]:
+    """The copies of these keys, as long as their bodies fit: a body may be megabytes, so sizes are asked first."""
+    if not keys:
+        return []
+    these = tuple_(copy.c.seq, copy.c.n)
+    size = func.coalesce(func.length(copy.c.body), func.length(exchange.c.body))
+    sized = select(copy.c.seq, copy.c.n, size).join_from(copy, exchange, exchange.c.seq == copy.c.seq)
+    sizes = {(seq, n): length for seq, n, length in connection.execute(sized.where(these.in_(keys)))}
+    ends = list(accumulate(sizes[key] for key in keys))
+    fitting = [key for key, end in zip(keys, ends, strict=True) if end <= max_bytes] or keys[:1]
+    found = connection.execute(copies_query().where(these.in_(fitting))).mappings()
+    by_key = {(row["seq"], row["n"]): rows.copy_of(row) for row in found}
+    return [by_key[key] for key in fitting]
 
 
 def waiting_upstream(connection: Connection) -> dict[str, tuple[int, datetime]]:
