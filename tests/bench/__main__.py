@@ -1,8 +1,8 @@
 """bin/bench: how fast swexchange is on this machine, against RabbitMQ's own shovel and a plain program.
 
-Measures: throughput, million, routes, memory, latency, upstream. The table goes to stdout, progress to
-stderr. Exit codes: 0 measured; 1 a count check failed, that is, a message was lost or came twice;
-2 wrong options, or something that is measured did not work.
+Measures: throughput, million, routes, memory, latency, upstream, past, evidence, recovery. The
+table goes to stdout, progress to stderr. Exit codes: 0 measured; 1 a count check failed, that is,
+a message was lost or came twice; 2 wrong options, or something that is measured did not work.
 """
 
 from __future__ import annotations
@@ -19,14 +19,31 @@ import click
 from rich.console import Console
 
 from swexchange.errors import Fault
+from tests.bench import (
+    evidence,
+    latency,
+    machine,
+    many_routes,
+    memory,
+    million,
+    past,
+    profiler,
+    recovery,
+    throughput,
+    upstream,
+)
 from tests.bench import lab as laboratory
-from tests.bench import latency, machine, many_routes, memory, million, profiler, throughput, upstream
 from tests.bench.lab import Lab
 from tests.bench.progress import Progress
 from tests.bench.results import Found, Results, show
 from tests.bench.scale import FULL, QUICK
 
-OTHERS: Mapping[str, Callable[[Lab], Found]] = {"upstream": upstream.measure}
+OTHERS: Mapping[str, Callable[[Lab], Found]] = {
+    "upstream": upstream.measure,
+    "past": past.measure,
+    "evidence": evidence.measure,
+    "recovery": recovery.measure,
+}
 FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
 MEASURES = ("throughput", "million", "routes", "memory", "latency", *OTHERS)
 

@@ -70,9 +70,12 @@ class Daemon:
         """Whether it is still running."""
         return self.process.poll() is None
 
-    def wait_started(self) -> float:
-        """Wait until every process is about to take its first message; when that was, on the monotonic clock."""
-        deadline, expected = time.monotonic() + START_SECONDS, self.setup.workers + self.setup.upstreams
+    def wait_started(self, replaced: int = 0) -> float:
+        """Wait until every process is about to take its first message; when that was, on the monotonic clock.
+
+        `replaced`: so many that died are started anew.
+        """
+        deadline, expected = time.monotonic() + START_SECONDS, self.setup.workers + self.setup.upstreams + replaced
         while self.setup.log.read_bytes().count(b'"event": "started"') < expected:
             if not self.alive() or time.monotonic() > deadline:
                 raise RuntimeError(f"the daemon did not start; see {self.setup.log}:\n{self.log_tail()}")

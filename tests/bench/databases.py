@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -16,8 +19,10 @@ from tests import postgres
 from tests.postgres import Cluster
 
 EXCHANGES = "SELECT count(*) FROM exchange"
+SEALED = "SELECT coalesce(max(size), 0) FROM checkpoint"
 # Bytes as stored, compressed or not.
 MESSAGES, RECEIPTS = "SELECT sum({size}(body)) FROM exchange", "SELECT sum({size}(body)) FROM copy"
+STARTS = 50  # attempts
 TABLES = "SELECT sum(pg_total_relation_size(relid)) FROM pg_stat_user_tables"
 
 
@@ -37,6 +42,9 @@ class Database(Protocol):
 
     def exchanges(self, url: str) -> int:
         """How many exchanges are recorded."""
+
+    def sealed(self, url: str) -> int:
+        """How many leaves the audit log has."""
 
     def sizes(self, url: str) -> Mapping[str, int]:
         """Bytes an exchange on disk: total, body, receipt, other."""
@@ -69,6 +77,11 @@ class Sqlite:
         """See Database."""
         with closing(_sqlite(url)) as link:
             return _one(link, EXCHANGES)
+
+    def sealed(self, url: str) -> int:
+        """See Database."""
+        with closing(_sqlite(url)) as link:
+            return _one(link, SEALED)
 
     def sizes(self, url: str) -> Mapping[str, int]:
         """See Database."""
@@ -112,10 +125,24 @@ class Postgresql:
         with psycopg.connect(url) as link:
             return _one(link, EXCHANGES)
 
+    def sealed(self, url: str) -> int:
+        """See Database."""
+        with psycopg.connect(url) as link:
+            return _one(link, SEALED)
+
     def sizes(self, url: str) -> Mapping[str, int]:
         """See Database."""
         with psycopg.connect(url) as link:
             return _parts(link, _one(link, TABLES), "pg_column_size")
+
+    def kill_and_start(self) -> None:
+        """End the server as a power cut would, and start it again; returns when it answers."""
+        os.kill(self.cluster.process, signal.SIGKILL)
+        for _ in range(STARTS):  # the dead server's children may still hold its memory, for a moment
+            with suppress(RuntimeError):
+                return self.cluster.start()
+            time.sleep(0.1)
+        raise RuntimeError("PostgreSQL did not start again after it was killed")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ RECEIPTS = tuple(receipts(name) for name in INTEGRATORS)
 class Latency:
     """Of one load on one database."""
 
+    count: int  # messages
     rate: float  # messages a second offered
     p50_ms: float
     p99_ms: float
@@ -60,4 +61,4 @@ def under(lab: Lab, job: Job, rate: float) -> Latency:
         }
     lab.node.purge()
     waits = arrivals.waits_ms(due_at, arrived, arrivals.warm(due_at))
-    return Latency(rate, percentile(waits, 50), percentile(waits, 99), checks)
+    return Latency(count, rate, percentile(waits, 50), percentile(waits, 99), checks)

@@ -1,4 +1,4 @@
-"""What a million stored exchanges cost: in messages a second against an empty database, and in search times."""
+"""What a million stored exchanges cost: in messages a second, in search times, in seconds to seal and to verify."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.bench.lab import Lab
 from tests.bench.rate import middle
 from tests.bench.run import Job, Run, run
 from tests.bench.stored import key_of, load
+from tests.bench.verification import Verification, seal_and_verify
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class Million:
     full: dict[str, list[Run]] = field(default_factory=dict)
     empty: dict[str, list[Run]] = field(default_factory=dict)
     search_ms: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    verification: dict[str, Verification] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
         """The rate on a full database to that on an empty one, by database."""
@@ -44,7 +46,7 @@ def _rate(runs: list[Run]) -> float:
 def measure(lab: Lab) -> Million:
     """Fill both databases at the same time, then measure one after the other."""
     found = Million(lab.scale.stored)
-    lab.progress.expect(len(lab.databases) * (2 * lab.scale.pairs + 2))
+    lab.progress.expect(len(lab.databases) * (2 * lab.scale.pairs + 3))
     with ExitStack() as stack:
         urls = {name: stack.enter_context(lab.fresh(name)) for name in lab.databases}
         _fill(lab, urls)
@@ -53,6 +55,8 @@ def measure(lab: Lab) -> Million:
             lab.progress.done(f"{name}: search by business key, ms: {found.search_ms[name]}")
             for pair in range(lab.scale.pairs):
                 _run_pair(lab, found, Job(name, url, pair * lab.scale.messages, lab.scale.messages), pair % 2 == 0)
+            found.verification[name] = seal_and_verify(lab, Job(name, url, 0, 0))
+            lab.progress.done(f"{name}: {found.verification[name]}")
     return found
 
 

@@ -24,7 +24,10 @@ POLL = 0.05  # seconds between two looks at a queue
 STALL = 30.0  # seconds without growth after which a queue is given up
 
 
-@dataclass(frozen=True, slots=True)
+PLUGINS = "rabbitmq_shovel"
+
+
+@dataclass(slots=True)
 class Node:
     """A running node and one connection for counting."""
 
@@ -57,13 +60,13 @@ class Node:
         if set(fates) != {Fate.CONFIRMED}:
             raise RuntimeError(f"the prefill was not confirmed: {fates}")
 
-    def until(self, queue: str, count: int, alive: Callable[[], bool]) -> list[tuple[float, int]]:
+    def until(self, queue: str, count: int, alive: Callable[[], bool], stall: float = STALL) -> list[tuple[float, int]]:
         """Watch a queue grow to `count`, or until it has stopped growing or nobody is alive to fill it.
 
         Returns (monotonic seconds, messages ready) as seen, each number once.
         """
         seen = [(time.monotonic(), self.depth(queue))]
-        while seen[-1][1] < count and time.monotonic() < seen[-1][0] + STALL and alive():
+        while seen[-1][1] < count and time.monotonic() < seen[-1][0] + stall and alive():
             time.sleep(POLL)
             depth = self.depth(queue)
             if depth != seen[-1][1]:
@@ -80,6 +83,12 @@ class Node:
                     mailbox.ack_through(taken[-1].tag)
         return found
 
+    def kill_and_start(self) -> None:
+        """End the node as a power cut would, and start it again with its data; returns when it answers."""
+        self.rabbit.kill()
+        rabbit.start(self.rabbit.folder, "--plugins", PLUGINS)
+        self.channel = _channel(self.url)
+
     def purge(self) -> None:
         """Empty all queues that a run uses."""
         for name in (INTAKE, *TRANSIT):
@@ -89,11 +98,15 @@ class Node:
 @contextmanager
 def started(folder: Path, participants: Sequence[str]) -> Iterator[Node]:
     """A node with the topology of these participants; ended at the end, whatever happens."""
-    broker = rabbit.start(folder, "--plugins", "rabbitmq_shovel")
+    broker = rabbit.start(folder, "--plugins", PLUGINS)
     try:
         admin.apply(Server(broker.url), Topology(tuple(participants)))
-        connection = pika.BlockingConnection(pika.URLParameters(f"{broker.url}?heartbeat=0"))
-        yield Node(broker, connection.channel())
-        connection.close()
+        node = Node(broker, _channel(broker.url))
+        yield node
+        node.channel.connection.close()
     finally:
         broker.stop()
+
+
+def _channel(url: str) -> Any:
+    return pika.BlockingConnection(pika.URLParameters(f"{url}?heartbeat=0")).channel()

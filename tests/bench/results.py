@@ -132,6 +132,9 @@ def _million(found: Million) -> dict[str, Any]:
         "stored": found.stored,
         "stored_million_ratio": {name: round(ratio, 3) for name, ratio in found.ratios().items()},
         "search_ms": {name: dict(times) for name, times in found.search_ms.items()},
+        "million_seal_seconds": {name: round(one.sealed.seconds, 1) for name, one in found.verification.items()},
+        "million_verify_seconds": {name: round(one.verified.seconds, 1) for name, one in found.verification.items()},
+        "million_verify_entries_s": {name: round(one.verified.per_second) for name, one in found.verification.items()},
     }
 
 

@@ -42,6 +42,7 @@ class Run:
     start_seconds: float
     cpu_us: Mapping[str, int]
     checks: Mapping[str, bool]
+    sealed: int  # leaves of the audit log at the end
 
     def __str__(self) -> str:
         lost = "; ".join(name for name, holds in self.checks.items() if not holds)
@@ -61,8 +62,9 @@ def run(lab: Lab, job: Job) -> Run:
         cpu_us = meter.per_message_us(max(1, seen[-1][1] - already))
         checks = {"the daemon ends in good order": worker.stop()}
     rate = rate_of(seen, job.count // 10, started)
-    checks["each is recorded once"] = lab.databases[job.database].exchanges(job.url) - rows == job.count
-    return Run(job, rate, started - begun, cpu_us, checks | counted(lab, job))
+    database = lab.databases[job.database]
+    checks["each is recorded once"] = database.exchanges(job.url) - rows == job.count
+    return Run(job, rate, started - begun, cpu_us, checks | counted(lab, job), database.sealed(job.url))
 
 
 def setup_of(lab: Lab, job: Job) -> daemon.Setup:

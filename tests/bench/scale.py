@@ -17,7 +17,9 @@ class Scale:
     pairs: int  # runs on the full and on the empty database, each; the same for the routes
     searches: int
     memory: tuple[int, ...]  # after how many messages memory is read
+    unsealed: int  # exchanges for each round of sealing beside the traffic: more than it seals meanwhile
     latency_seconds: float  # at each load
+    recovery_seconds: float  # of load around a kill
     drain_seconds: float  # of live traffic from the end of an outage on; a backlog is `messages`
 
     @property
@@ -35,7 +37,9 @@ FULL = Scale(
     pairs=3,
     searches=200,
     memory=(10_000, 100_000, 200_000),
+    unsealed=100_000,
     latency_seconds=15.0,
+    recovery_seconds=40.0,
     drain_seconds=40.0,
 )
 QUICK = Scale(
@@ -47,6 +51,8 @@ QUICK = Scale(
     pairs=1,
     searches=200,
     memory=(3_000,),
+    unsealed=40_000,
     latency_seconds=4.0,
+    recovery_seconds=25.0,
     drain_seconds=15.0,
 )

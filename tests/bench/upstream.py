@@ -113,18 +113,18 @@ def _drain(lab: Lab, job: Job) -> Drain:
     """Full load, a part of it, and the same part while a backlog drains; each on a database of its own."""
     lab.progress.expect(3)
     full = _full_load(lab, job)
-    plain = rate_of(_seen(full), job.count // 10)
+    plain = rate_of(seen(full), job.count // 10)
     lab.progress.done(f"{job.database}, full load by the upstream: {plain.per_second:,.0f} msg/s")
     rate = plain.per_second * LIVE
     alone, due = _live(lab, job, rate)
     plain_p99 = percentile(arrivals.waits_ms(due, alone, arrivals.warm(due)), 99)
     lab.progress.done(f"{job.database}, live at {rate:,.0f} msg/s: p99 {plain_p99:.1f} ms")
     both, due = _outage(lab, job, rate)
-    start, end = _span(both, job.count)
+    start, end = span(both, job.count)
     drain = Drain(
         plain,
         plain_p99,
-        rate_of(_seen(both, end), job.count // 10),
+        rate_of(seen(both, end), job.count // 10),
         percentile(arrivals.waits_ms(due, both, start, end), 99),
         {
             "all come at full load": len(full) == job.count,
@@ -177,13 +177,13 @@ def _outage(lab: Lab, job: Job, rate: float) -> tuple[Arrivals, dict[str, float]
             return arrivals.receive(lab.node.url, (INBOX,), count, load.deadline + PATIENCE), load.due()
 
 
-def _seen(arrived: Arrivals, until: float = float("inf")) -> list[tuple[float, int]]:
+def seen(arrived: Arrivals, until: float = float("inf")) -> list[tuple[float, int]]:
     """When how many had come, as a queue that is watched would show it."""
     times = sorted(times[0] for times in arrived.values() if times[0] <= until)
     return [(at, number) for number, at in enumerate(times, 1)]
 
 
-def _span(arrived: Arrivals, backlog: int) -> tuple[float, float]:
+def span(arrived: Arrivals, backlog: int) -> tuple[float, float]:
     """From the first arrival of all to the last of the backlog, messages 0 on."""
     waited = (arrived.get(message_id_of(number), [0.0])[0] for number in range(backlog))
     return min(times[0] for times in arrived.values()), max(waited)
