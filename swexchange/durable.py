@@ -1,4 +1,4 @@
-"""Writes a small file so that a crash leaves the old content or the new, never half of one."""
+"""Files that are whole after a crash: a small one replaced in one step, what was written brought to the disk."""
 
 from __future__ import annotations
 
@@ -14,3 +14,30 @@ def replace_file(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def create_file(path: Path, content: bytes, *, secret: bool = True) -> None:
+    """Make a file with this content, synced to disk, and its folder; never over one that exists.
+
+    A secret one is for its owner alone. Raises FileExistsError, OSError.
+    """
+    path.parent.mkdir(mode=0o700 if secret else 0o755, parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Bring what was written to a file, or the names in a folder, to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

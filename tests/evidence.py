@@ -33,10 +33,11 @@ MESSAGES = 300  # more than a tile
 def made() -> Mapping[str, bytes]:
     """Every file of the golden evidence by its name."""
     with tempfile.TemporaryDirectory() as folder:
-        return dict(_made(Path(folder)))
+        return made_in(Path(folder))
 
 
-def _made(folder: Path) -> Mapping[str, bytes]:
+def made_in(folder: Path) -> Mapping[str, bytes]:
+    """The same, leaving the database they come from as golden.db in a folder."""
     url = f"sqlite:///{folder}/golden.db"
     migrate.upgrade(url)
     ledger, log = FullLedger(url), Evidence(url)
@@ -58,7 +59,7 @@ def _made(folder: Path) -> Mapping[str, bytes]:
             assert proof
             files[f"{name}.zip"] = proof
         files["witness.vkey"] = f"{Verifier(WITNESS, WITNESS_KEY.public, COSIGNATURE)}\n".encode()
-        files["log.zip"] = _packed(bundle.export(log))
+        files["log.zip"] = packed(bundle.export(log))
     finally:
         ledger.close()
         log.close()
@@ -86,12 +87,13 @@ def _note(log: Evidence) -> str:
     return head.note
 
 
-def _packed(files: Iterable[tuple[PurePosixPath, bytes]]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+def packed(files: Iterable[tuple[PurePosixPath, bytes]]) -> bytes:
+    """An exported log as one file."""
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_STORED) as archive:
         for path, content in files:
             archive.writestr(zipfile.ZipInfo(str(path)), content)
-    return packed.getvalue()
+    return zipped.getvalue()
 
 
 def unpack(log: bytes, folder: Path) -> Path:

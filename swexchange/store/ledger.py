@@ -108,14 +108,12 @@ class Book:
             return
         numbered = [(entry, self._next + i) for i, entry in enumerate(entries)]
         self._next += len(entries)
-        self._add(exchange, [rows.exchange_row(entry, seq, self.batch) for entry, seq in numbered])
-        self._add(copy, [row for entry, seq in numbered for row in rows.copy_rows(entry, seq, self._now)])
+        copies = [row for entry, seq in numbered for row in rows.copy_rows(entry, seq, self._now)]
         # In order of the index, so that neighbours are written together.
-        self._add(business_key, sorted(row for entry, seq in numbered for row in rows.key_rows(entry.decision, seq)))
-
-    def _add(self, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
-        if values:
-            (_add_many if is_sqlite(self._connection) else _copy_in)(self._connection, table, values)
+        keys = sorted(row for entry, seq in numbered for row in rows.key_rows(entry.decision, seq))
+        add_rows(self._connection, exchange, [rows.exchange_row(entry, seq, self.batch) for entry, seq in numbered])
+        add_rows(self._connection, copy, copies)
+        add_rows(self._connection, business_key, keys)
 
     def requeue(self, copies: Sequence[Copy]) -> None:
         """Have the forwarder send copies once more, but those that an operator dropped."""
@@ -187,13 +185,19 @@ def this_copy(wanted: Copy) -> ColumnElement[bool]:
     return and_(copy.c.seq == seq, copy.c.kind == str(wanted.kind), copy.c.recipient == wanted.to)
 
 
-def _add_many(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
+def add_rows(connection: Connection, table: Table, values: Sequence[Sequence[Any]]) -> None:
+    """Add whole rows, their values in the order of the table's columns, the cheapest way that the database has."""
+    if values:
+        (_add_many if is_sqlite(connection) else _copy_in)(connection, table, values)
+
+
+def _add_many(connection: Connection, table: Table, values: Sequence[Sequence[Any]]) -> None:
     marks = ",".join("?" * len(table.columns))
     statement = f"INSERT INTO {table.name} VALUES ({marks})"  # noqa: S608 - a name of ours
-    connection.exec_driver_sql(statement, list(values))
+    connection.exec_driver_sql(statement, [tuple(row) for row in values])
 
 
-def _copy_in(connection: Connection, table: Table, values: Sequence[tuple[Any, ...]]) -> None:
+def _copy_in(connection: Connection, table: Table, values: Sequence[Sequence[Any]]) -> None:
     """PostgreSQL's COPY: one statement for all rows, the cheapest way in on both sides."""
     names = ",".join(column.name for column in table.columns)
     statement = f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)"

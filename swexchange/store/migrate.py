@@ -9,6 +9,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from sqlalchemy import Connection
 
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.store.engine import faults, is_missing, make_engine, parse_url, where
@@ -28,14 +29,19 @@ def upgrade(url: str) -> tuple[str, str]:
     engine = make_engine(parsed)
     try:
         with faults(where(parsed)), engine.begin() as connection:
-            config = configuration()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade_within(connection)
     except CommandError as error:
         raise ConfigFault(f"the database cannot be upgraded: {error}", where=where(parsed)) from error
     finally:
         engine.dispose()
     return before, NEWEST
+
+
+def upgrade_within(connection: Connection) -> None:
+    """The same as part of an open transaction."""
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _create(path: Path) -> None:

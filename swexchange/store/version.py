@@ -20,12 +20,13 @@ def version(url: str) -> str:
     engine = make_engine(parsed, read_only=True)
     try:
         with faults(where(parsed)), engine.begin() as connection:
-            return _version(connection)
+            return version_within(connection)
     finally:
         engine.dispose()
 
 
-def _version(connection: Connection) -> str:
+def version_within(connection: Connection) -> str:
+    """The version that an open transaction sees; '' for a database without our tables."""
     if not inspect(connection).has_table("alembic_version"):
         return ""
     return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
