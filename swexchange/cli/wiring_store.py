@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swexchange import keyfile
-from swexchange.core.checkpoint import is_name
+from swexchange.core.checkpoint import Verifier, is_name
+from swexchange.core.keys import SigningKey
 from swexchange.core.watermark import Watermarks
 from swexchange.errors import ConfigFault
 from swexchange.evidence.sealer import HighWater, Sealer
@@ -39,6 +40,16 @@ def free_disk(settings: Settings) -> Callable[[], int | None]:
 
 def sealer(settings: Settings, log: Evidence) -> Sealer:
     """What seals the log. Raises ConfigFault where the settings name no log or no key of it."""
+    key = _audit_key(settings)
+    return Sealer(log, settings.audit_origin, key, HighWater(Path(settings.audit_head)), utc_now)
+
+
+def audit_verifier(settings: Settings) -> Verifier:
+    """The log's public key. Raises ConfigFault where the settings name no log or no key of it."""
+    return Verifier(settings.audit_origin, _audit_key(settings).public)
+
+
+def _audit_key(settings: Settings) -> SigningKey:
     if not settings.audit_key:
         raise ConfigFault(
             "the audit log has no key",
@@ -51,5 +62,4 @@ def sealer(settings: Settings, log: Evidence) -> Sealer:
             where="SWX_AUDIT_ORIGIN",
             do="Give it one that nobody else has, without blanks or '+': sw.example.gov.cn/audit",
         )
-    key = keyfile.load(settings.audit_key, settings.key_folders)
-    return Sealer(log, settings.audit_origin, key, HighWater(Path(settings.audit_head)), utc_now)
+    return keyfile.load(settings.audit_key, settings.key_folders)

@@ -150,6 +150,11 @@ class Checkpoint:
         return cls(origin, int(size), root)
 
 
+def size_of(note: str) -> int:
+    """How many entries a checkpoint speaks of, whoever signed it; 0 for ''. Raises BadNote."""
+    return Checkpoint.read(Note.read(note).text).size if note else 0
+
+
 def trusted(note: str, logs: Sequence[Verifier]) -> tuple[Checkpoint, Note]:
     """The checkpoint of a note that one of these keys of its log has signed. Raises BadNote."""
     read = Note.read(note)

@@ -17,6 +17,7 @@ from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Verifier, trus
 from swexchange.core.log import Kind, Leaf, Signed, Span
 from swexchange.core.tiles import WIDTH, TileTree, split, widths
 
+EVERYTHING = 2**62  # leaves
 NAMES = {Kind.BATCH: "exchange", Kind.EVENT: "event", Kind.RULES: "rules"}
 
 
@@ -37,6 +38,9 @@ class Log(Protocol):
 
     def leaves(self, span: Span, *, bodies: bool = False) -> Iterator[Leaf]:
         """The entries of a span in order; with `bodies`, each message is compared with its digest."""
+
+    def pending(self, most: int, *, everywhere: bool = False) -> Sequence[Span]:
+        """Spans to seal next, of some `most` leaves."""
 
     def badly_matched(self) -> Sequence[str]:
         """Answers that came before their parent, whose row now says what no event and no parent confirms."""
@@ -59,6 +63,7 @@ class Findings:
 
     size: int = 0  # leaves of the log
     checkpoints: int = 0
+    unsealed: int = 0  # rows that are no leaves yet
     deleted: int = 0  # exchanges whose bytes are gone; everything else of them can still be proved
 
 
@@ -81,6 +86,17 @@ def audit(
         yield Problem(f"exchange {exchange}", "its row names a parent or a recipient that no MATCHED event confirms")
     for exchange in log.badly_added():
         yield Problem(f"exchange {exchange}", "it has a further copy that no REPLAYED event confirms")
+
+
+def audit_unsealed(log: Log, found: Findings) -> Iterator[Problem]:
+    """Messages that no checkpoint covers yet: all there is to compare is their bytes with their digests."""
+    for span in log.pending(EVERYTHING, everywhere=True):
+        for leaf in log.leaves(span, bodies=True):
+            found.unsealed += 1
+            if leaf.body == DELETED:
+                found.deleted += 1
+            elif leaf.body:
+                yield Problem(_name(span, (leaf.number, leaf.exchange_id)), leaf.body)
 
 
 Tile = Callable[[int, int], bytes]
