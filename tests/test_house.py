@@ -58,6 +58,7 @@ INNER = (
     "quarantine",
     "upstream",
     "replay",
+    "backup",
     "evidence",
     "rules",
 )  # handed their neighbours

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from swexchange.cli.wiring import sealer
+from swexchange.cli.wiring_store import sealer
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.settings import from_environment
 from swexchange.store import open_evidence

@@ -24,10 +24,10 @@ from swexchange.store import (
     Attempts,
     Evidence,
     FullLedger,
-    migrate,
     open_evidence,
     open_ledger,
     open_replays,
+    version,
 )
 from swexchange.store.lost import lost
 from swexchange.store.replays import Plan
@@ -143,7 +143,7 @@ def test_every_row_comes_out_as_it_was(
     move(database, saved, empty)
     assert content(empty) == {**before, "attempt": []}
     assert content(database) == before
-    assert migrate.check(empty.url) == []
+    assert version.check(empty.url) == []
     assert problems(empty, tmp_path / "audit.head") == []
 
 
