@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -173,7 +175,7 @@ def test_the_units_start_commands_that_exist(name: str) -> None:
     command.make_context("run", arguments[2:])
 
 
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", [*UNITS, "swexchange-backup.service"])
 def test_the_units_are_hardened(name: str) -> None:
     """Each way out of the cage is closed; the filter leaves what the program was tried with."""
     found = {key: values[-1] for key, values in unit(name).items()}
@@ -207,6 +209,37 @@ def test_the_units_differ_only_where_they_must() -> None:
     one, *others = (unit(name) for name in UNITS)
     for other, more in zip(others, (set(), {"LoadCredential"}), strict=True):
         assert {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)} == own | more
+
+
+def test_the_nightly_backup_keeps_what_it_should(tmp_path: Path) -> None:
+    """The unit's own commands: a backup, the drill of that one, and only then old ones are removed."""
+    program = tmp_path / "swexchange"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ ! -e {tmp_path}/fail ] || exit 1\nmkdir -p "$2"\n')
+    program.chmod(0o755)
+    backups = tmp_path / "backups"
+    for name, days in (("20200101T000000Z", 20), ("20200110T000000Z", 10), ("mine", 100)):
+        (backups / name / "schemas").mkdir(parents=True)
+        os.utime(backups / name, (time.time() - days * 86400,) * 2)
+    places = {"/opt/swexchange/.venv/bin/swexchange": str(program), "/var/backups/swexchange": str(backups)}
+    commands = [shlex.split(_as_shell(line, places)) for line in unit("swexchange-backup.service")["ExecStart"]]
+    for command in commands:
+        subprocess.run(command, check=True)
+    (backup, drill) = (line.split() for line in (tmp_path / "calls").read_text().splitlines())
+    assert (backup[0], drill[0]) == ("backup", "drill")
+    assert backup[1] == drill[1]
+    for name, *arguments in (backup, drill):
+        cli.commands[name].make_context(name, arguments)
+    assert {path.name for path in backups.iterdir()} == {"20200110T000000Z", "mine", Path(backup[1]).name}
+    (tmp_path / "fail").touch()
+    assert subprocess.run(commands[0], check=False).returncode == 1, "a failure ends the unit: nothing is removed"
+
+
+def _as_shell(line: str, places: dict[str, str]) -> str:
+    """A command as systemd would start it, in other places."""
+    line = line.replace("%%", "%").replace("$$", "$")
+    for ours, theirs in places.items():
+        line = line.replace(ours, theirs)
+    return line
 
 
 def test_the_environment_file_sets_what_exists() -> None:
