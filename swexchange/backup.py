@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -112,9 +112,8 @@ def read_manifest(folder: Path) -> Manifest:
         found: Any = json.loads(path.read_bytes())
         if found["format"] != FORMAT:
             raise ConfigFault(f"this program knows {FORMAT} only, not {found['format']}", where=str(path))
-        times = {name: datetime.fromisoformat(found["taken"][name]) for name in ("begun_at", "ended_at")}
         files = {name: File(int(file["bytes"]), str(file["sha256"])) for name, file in found["files"].items()}
-        manifest = Manifest(Taken(**{**found["taken"], **times}), files)
+        manifest = Manifest(_taken(found["taken"]), files)
     except OSError as error:
         what = f"this is no backup, or one that was not finished: {error.strerror}"
         raise ConfigFault(what, where=str(path), do=_OTHER) from None
@@ -126,6 +125,12 @@ def read_manifest(folder: Path) -> Manifest:
     if DATABASE not in manifest.files:
         raise ConfigFault("it names no database", where=str(path), do=_OTHER)
     return manifest
+
+
+def _taken(found: dict[str, Any]) -> Taken:
+    times = {name: datetime.fromisoformat(found[name]).astimezone(UTC) for name in ("begun_at", "ended_at")}
+    rows = {str(table): int(count) for table, count in found["rows"].items()}
+    return Taken(**{**found, **times, "rows": {"exchange": 0, **rows}})
 
 
 def verify(folder: Path, manifest: Manifest, advance: Advance = lambda _: None) -> None:

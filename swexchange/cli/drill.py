@@ -86,6 +86,8 @@ def drill(settings: Settings, folder: Path, into: str, keys: tuple[str, ...], as
       swexchange drill /backup/2026-11-25
       swexchange drill /backup/2026-11-25 --into postgresql://swx@127.0.0.1/drill
     """
+    if into == settings.database_url:
+        raise ConfigFault("this is the live database", where="--into", do="Name an empty one that is made for this")
     with TemporaryDirectory(prefix="swx-drill-") as temporary:
         url = into or f"sqlite:///{temporary}/drill.db"
         store.require_empty(url)

@@ -18,7 +18,7 @@ from swexchange.cli.root import cli
 from swexchange.cli.wiring_store import audit_verifier
 from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import BadNote, Verifier, size_of
-from swexchange.durable import create_file
+from swexchange.durable import create_file, sync
 from swexchange.errors import ConfigFault
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater
@@ -75,6 +75,8 @@ def restore(
     files = {} if database_only else _targets(settings, folder, manifest)
     for name, path in files.items():  # before the database: after a crash in between, they are there and equal
         put(folder / name, path, secret=is_secret(name))
+    for inside in {path.parent for path in files.values()}:
+        sync(inside)
     fill(folder, manifest, settings.database_url)
     found, problems = audited(settings.database_url, folder, verifiers(settings, folder, keys), seen)
     told = {

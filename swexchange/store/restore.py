@@ -55,11 +55,11 @@ def restore(saved: Path, url: str, now: datetime, advance: Advance) -> None:
             what = f"the backup is of database version {snapshot.version}, this program makes {NEWEST}"
             do = "Restore it with the program that made it, then run `swexchange db upgrade` of this one"
             raise ConfigFault(what, where=str(saved), do=do)
-        if parsed.get_backend_name() != "sqlite":
+        if parsed.get_backend_name() == "sqlite":
+            _as_file(saved, Path(str(parsed.database)), now)
+            advance(sum(snapshot.rows.values()))
+        else:
             _into_server(snapshot, parsed, now, advance)
-            return
-    _as_file(saved, Path(str(parsed.database)), now)
-    advance(sum(snapshot.rows.values()))
 
 
 def remove(url: str) -> None:

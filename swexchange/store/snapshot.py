@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,14 +32,21 @@ _newest = select(checkpoint.c.note).order_by(checkpoint.c.size.desc()).limit(1)
 
 
 class Snapshot:
-    """A database as it was at one moment. `rows`: how many, by table; `checkpoint`: the log's newest, '' = none."""
+    """A database as it was at one moment, of any version until its rows are asked for."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection, self.version = connection, version_within(connection)
-        self.rows: Mapping[str, int] = {
-            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in TABLES
-        }
-        self.checkpoint: str = connection.execute(_newest).scalar() or ""
+
+    @cached_property
+    def rows(self) -> Mapping[str, int]:
+        """How many there are, by table."""
+        counts = ((table.name, select(func.count()).select_from(table)) for table in TABLES)
+        return {name: self.connection.execute(count).scalar_one() for name, count in counts}
+
+    @cached_property
+    def checkpoint(self) -> str:
+        """The log's newest, with its signatures; '' = nothing is sealed."""
+        return self.connection.execute(_newest).scalar() or ""
 
     def save(self, path: Path, advance: Advance) -> None:
         """Write all of it into a new SQLite file; `advance` is told of rows done. Raises StoreDown.

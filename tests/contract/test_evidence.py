@@ -15,7 +15,7 @@ from swexchange.core.log import Kind, Signed, Span
 from swexchange.core.model import BusinessKey, Event, Fate, Happening
 from swexchange.core.tiles import WIDTH, TileTree
 from swexchange.errors import ConfigFault
-from swexchange.evidence.auditor import Findings, Problem, audit
+from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Evidence, FullLedger, open_evidence
 from tests.contract.conftest import Database
@@ -334,6 +334,22 @@ def test_a_parent_that_no_event_confirms_is_named(
     )
     (found,) = problems(log, sealer)
     assert answer.exchange_id in found.place
+
+
+def test_messages_that_are_not_sealed_are_compared_with_their_digests(
+    database: Database, log: Evidence, ledger: FullLedger, sealed: list[str]
+) -> None:
+    """Of what no checkpoint covers nothing else can be said; what was sealed is not looked at again."""
+    changed, deleted = accepted("LATE1"), accepted("LATE2")
+    record(ledger, changed, deleted)
+    for number, body in ((sealed[0], "'x'"), (changed.exchange_id, "'x'"), (deleted.exchange_id, "''")):
+        literal = body if database.kind == "postgresql" else f"CAST({body} AS BLOB)"
+        change(database, f"UPDATE exchange SET body = {literal} WHERE exchange_id = '{number}'")
+    found = Findings()
+    (problem,) = audit_unsealed(log, found)
+    assert changed.exchange_id in problem.place
+    assert problem.what == "its bytes are not those of its digest"
+    assert (found.unsealed, found.deleted) == (2, 1)
 
 
 def test_a_damaged_tile_is_named_as_a_tile(

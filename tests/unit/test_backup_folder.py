@@ -114,6 +114,14 @@ def test_a_list_that_lacks_something_is_refused(made: Path, change: dict[str, An
         read_manifest(made)
 
 
+@pytest.mark.parametrize("change", [{"rows": 7}, {"rows": {"exchange": "many"}}, {"begun_at": "today"}, {"more": 1}])
+def test_a_list_that_says_nonsense_is_refused(made: Path, change: dict[str, Any]) -> None:
+    taken = json.loads((made / MANIFEST).read_text("utf-8"))["taken"]
+    edit(made, taken={**taken, **change})
+    with pytest.raises(ConfigFault, match="damaged"):
+        read_manifest(made)
+
+
 @pytest.mark.parametrize("name", ["../outside", "schemas/../../outside", "/etc/passwd"])
 def test_a_list_leads_nowhere_else(made: Path, name: str) -> None:
     """Names in it are written to when it is restored."""
