@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from swexchange.cli import exits
+from swexchange.cli.operator import operator
 from swexchange.cli.root import cli
 from swexchange.cli.wiring_store import free_disk, watermarks
 from swexchange.core.canonical import local_time
@@ -100,6 +100,6 @@ def drop(settings: Settings, exchange: str, participant: str, reason: str, yes: 
         click.echo(f"would drop: {shown}; add --yes to do it")
         return
     with open_backlog(settings.database_url) as store:
-        count = store.drop(exchange, participant, f"{getpass.getuser()}: {reason}", utc_now())
+        count = store.drop(exchange, participant, f"{operator()}: {reason}", utc_now())
     click.echo(f"{count} dropped")
     raise SystemExit(exits.DONE if count else exits.PROBLEMS)

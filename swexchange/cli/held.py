@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import signal
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import click
 
 from swexchange.broker import Outlet
 from swexchange.cli import exits
+from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import server, tested_rules
@@ -85,7 +85,7 @@ def release_(settings: Settings, exchange_id: str, reason: str, yes: bool, as_js
         rules = tested_rules(settings, explainer)
         decision = _tried(message, rules)
         if yes:
-            decision = _release(settings, message, f"{getpass.getuser()}: {reason}", rules)
+            decision = _release(settings, message, f"{operator()}: {reason}", rules)
     told = {
         "exchange": exchange_id,
         "released": yes,

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
-import os
-import socket
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -14,6 +11,7 @@ import click
 
 from swexchange.cli.filters import filter_options
 from swexchange.cli.judging import judge_all, rules_of
+from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
@@ -30,11 +28,6 @@ from swexchange.store.replays import Plan, Replay
 @cli.group()
 def replay() -> None:
     """Send recorded exchanges again: plan, look, run; or give up."""
-
-
-def operator() -> str:
-    """Who is at the keyboard: user and machine; behind sudo, who called it."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
 
 
 @replay.command()

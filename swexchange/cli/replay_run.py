@@ -13,8 +13,9 @@ import click
 from swexchange.broker import Outlet
 from swexchange.cli import exits
 from swexchange.cli.judging import rules_of
+from swexchange.cli.operator import operator
 from swexchange.cli.progress import progress
-from swexchange.cli.replay import operator, replay, show
+from swexchange.cli.replay import replay, show
 from swexchange.cli.wiring import load_rules, server
 from swexchange.core.replay import Done, How
 from swexchange.errors import Fault
