@@ -9,18 +9,22 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
 from swexchange.core import checkpoint
+from swexchange.core.canonical import CHINA
 from swexchange.core.checkpoint import COSIGNATURE, Note, Verifier
 from swexchange.core.decide import decide
 from swexchange.core.identity import identity, lookups
 from swexchange.core.keys import SigningKey
 from swexchange.core.log import key_history
 from swexchange.core.model import Entry, Event, Happening
+from swexchange.core.reconcile import Side
 from swexchange.evidence import bundle
+from swexchange.evidence.reconcile import reconciled
 from swexchange.evidence.sealer import HighWater, Sealer
-from swexchange.store import Evidence, FullLedger, migrate
+from swexchange.store import Evidence, FullLedger, Tally, migrate
 from tests import world
 
 FOLDER = Path(__file__).parent / "vectors" / "evidence"
@@ -40,7 +44,7 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
     """The same, leaving the database they come from as golden.db in a folder."""
     url = f"sqlite:///{folder}/golden.db"
     migrate.upgrade(url)
-    ledger, log = FullLedger(url), Evidence(url)
+    ledger, log = FullLedger(url), Tally(url)
     sealer = Sealer(log, ORIGIN, LOG_KEY, HighWater(folder / "audit.head"), lambda: world.NOW)
     rules = world.rulebook()
     files: dict[str, bytes] = {"log.vkey": f"{sealer.verifier}\n".encode()}
@@ -60,6 +64,7 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
             files[f"{name}.zip"] = proof
         files["witness.vkey"] = f"{Verifier(WITNESS, WITNESS_KEY.public, COSIGNATURE)}\n".encode()
         files["log.zip"] = packed(bundle.export(log))
+        files["day.txt"] = _day(log).encode()
     finally:
         ledger.close()
         log.close()
@@ -78,7 +83,16 @@ def _record(ledger: FullLedger, first: int, end: int, *, refused: bool = False) 
     names = {name for decision in decisions for name in lookups(decision)}
     with ledger.write(names, world.NOW, rules.digest) as book:
         book.record([Entry(identity(decision), decision) for decision in decisions])
+    ledger.settle(book.batch, (), world.NOW)
     return decisions[-1].exchange_id
+
+
+def _day(log: Tally) -> str:
+    """The reconciliation of the day, with its list."""
+    day = world.NOW.astimezone(CHINA).date()
+    lines = Side.SENDER, log.lines(day, world.ENTERPRISE, Side.SENDER)
+    (account,) = log.accounts(day, world.ENTERPRISE)
+    return reconciled(log, account, lines, ORIGIN, LOG_KEY, world.NOW + timedelta(days=1))
 
 
 def _note(log: Evidence) -> str:

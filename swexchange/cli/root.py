@@ -17,7 +17,7 @@ from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings, from_environment
 
 _MODULES = {
-    "audit": ("audit", "evidence", "witness"),
+    "audit": ("audit", "evidence", "reconcile", "witness"),
     "backlog": ("backlog",),
     "backup": ("backup",),
     "db": ("db",),

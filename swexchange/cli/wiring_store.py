@@ -38,18 +38,8 @@ def free_disk(settings: Settings) -> Callable[[], int | None]:
     return lambda: shutil.disk_usage(folder).free if folder else None
 
 
-def sealer(settings: Settings, log: Evidence) -> Sealer:
-    """What seals the log. Raises ConfigFault where the settings name no log or no key of it."""
-    key = _audit_key(settings)
-    return Sealer(log, settings.audit_origin, key, HighWater(Path(settings.audit_head)), utc_now)
-
-
-def audit_verifier(settings: Settings) -> Verifier:
-    """The log's public key. Raises ConfigFault where the settings name no log or no key of it."""
-    return Verifier(settings.audit_origin, _audit_key(settings).public)
-
-
-def _audit_key(settings: Settings) -> SigningKey:
+def log_key(settings: Settings) -> tuple[str, SigningKey]:
+    """The audit log's name and the key that signs for it. Raises ConfigFault where the settings name none."""
     if not settings.audit_key:
         raise ConfigFault(
             "the audit log has no key",
@@ -62,4 +52,15 @@ def _audit_key(settings: Settings) -> SigningKey:
             where="SWX_AUDIT_ORIGIN",
             do="Give it one that nobody else has, without blanks or '+': sw.example.gov.cn/audit",
         )
-    return keyfile.load(settings.audit_key, settings.key_folders)
+    return settings.audit_origin, keyfile.load(settings.audit_key, settings.key_folders)
+
+
+def sealer(settings: Settings, log: Evidence) -> Sealer:
+    """What seals the log. Raises ConfigFault where the settings name no log or no key of it."""
+    return Sealer(log, *log_key(settings), HighWater(Path(settings.audit_head)), utc_now)
+
+
+def audit_verifier(settings: Settings) -> Verifier:
+    """The log's public key. Raises ConfigFault where the settings name no log or no key of it."""
+    origin, key = log_key(settings)
+    return Verifier(origin, key.public)

@@ -166,7 +166,12 @@ def trusted(note: str, logs: Sequence[Verifier]) -> tuple[Checkpoint, Note]:
 
 def sign(checkpoint: Checkpoint, key: SigningKey) -> str:
     """The note: the checkpoint, signed by its log."""
-    return f"{checkpoint.text}\n{_line(Verifier(checkpoint.origin, key.public), key.sign(checkpoint.text.encode()))}"
+    return sign_note(checkpoint.text, checkpoint.origin, key)
+
+
+def sign_note(text: str, name: str, key: SigningKey) -> str:
+    """The note of any text that ends with a newline, signed under a name."""
+    return f"{text}\n{_line(Verifier(name, key.public), key.sign(text.encode()))}"
 
 
 def cosign(note: Note, name: str, key: SigningKey, at: int) -> str:

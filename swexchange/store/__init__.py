@@ -13,6 +13,7 @@ from swexchange.store.history import History
 from swexchange.store.owed import FullLedger
 from swexchange.store.replay_run import Runner, Running
 from swexchange.store.replays import Replays
+from swexchange.store.tally import Tally
 from swexchange.store.version import require_current
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Replays",
     "Runner",
     "Running",
+    "Tally",
     "open_archive",
     "open_backlog",
     "open_evidence",
@@ -33,6 +35,7 @@ __all__ = [
     "open_ledger",
     "open_replays",
     "open_running",
+    "open_tally",
 ]
 
 
@@ -76,3 +79,9 @@ def open_running(url: str, replay_id: str, runner: Runner, max_bytes: int) -> Ab
     """The items of one replay, to run it. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
     return closing(Running(url, replay_id, runner, max_bytes))
+
+
+def open_tally(url: str) -> AbstractContextManager[Tally]:
+    """The audit log, counted by day. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Tally(url))

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, se
 from swexchange.core.breaker import Standing
 from swexchange.core.codes import ACCEPTED, HELD
 from swexchange.core.forecast import Sample
+from swexchange.core.identity import first_id
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.store import rows
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
@@ -144,7 +145,7 @@ class Archive(Database):
 
     def open(self, now: datetime) -> Open:
         """What is open. Looks at partial indexes and the last hour only: quick with millions of rows."""
-        recent = exchange.c.exchange_id >= _id_at(now - timedelta(hours=1))
+        recent = exchange.c.exchange_id >= first_id(now - timedelta(hours=1))
         with self._reading() as connection:
             waiting, waiting_since = connection.execute(_waiting).one()
             due = connection.execute(_due_by_recipient).all()
@@ -214,9 +215,9 @@ def conditions(wanted: Filter) -> list[Any]:
         held.append(exists(select(copy.c.seq).where(is_copy)))
     number = _column(wanted, "exchange_id")
     if wanted.since:
-        held.append(number >= _id_at(wanted.since))
+        held.append(number >= first_id(wanted.since))
     if wanted.until:
-        held.append(number < _id_at(wanted.until))
+        held.append(number < first_id(wanted.until))
     if wanted.after:
         held.append(number < wanted.after)
     return held
@@ -234,11 +235,6 @@ def _column(wanted: Filter, name: str) -> ColumnElement[str]:
 def _with_key(key: BusinessKey) -> Select[Any]:
     query = select(business_key.c.seq).where(business_key.c.value == key.value)
     return query.where(business_key.c.name == key.name) if key.name else query
-
-
-def _id_at(at: datetime) -> str:
-    """The smallest exchange id of a moment: ids begin with their time in milliseconds."""
-    return int(at.timestamp() * 1000).to_bytes(6).hex()
 
 
 def _trail(connection: Connection, row: rows.Row) -> Trail:

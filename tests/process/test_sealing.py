@@ -118,6 +118,51 @@ def test_an_exchange_is_proved_to_a_third_party(home: House, sealed: dict[str, s
     assert home.cli("audit", "prove", "0" * 32, environment=sealed).returncode == 1
 
 
+def test_a_day_is_accounted_for_by_a_document(home: House, sealed: dict[str, str]) -> None:
+    """What came in is counted, signed, compared with the sender's own list, and counted again by another program."""
+    daemon = work(home, sealed, 0, 3)
+    until(lambda: size(home, sealed) == 4, "the rules and 3 exchanges", daemon.log_file)
+    assert daemon.stop() == 0
+    found = json.loads(home.cli("audit", "search", "--json").stdout)
+    day = found[0]["received_at"][:10]
+    asked = "audit", "reconcile", "--day", day, "--participant", INTEGRATOR
+    done = home.cli(*asked, "--list", environment=sealed)
+    assert done.returncode == 0, done.stderr
+    assert "received 3 = accepted 3 + rejected 0 + waiting 0 + held 0" in done.stdout
+    document, folder = home.folder / "day.txt", home.folder / "log"
+    document.write_text(done.stdout, "utf-8")
+    assert home.cli("audit", "export", str(folder), environment=sealed).returncode == 0
+    key = home.cli("audit", "key", environment=sealed).stdout.strip()
+    verifier = [sys.executable, "-I", str(ROOT / "bin" / "verify-evidence"), "--log", key]
+    shown = subprocess.run([*verifier, document, folder], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert f"counted again: 3 messages of {INTEGRATOR}" in shown.stdout
+
+    theirs = home.folder / "theirs.csv"
+    theirs.write_text("message_id\n" + "".join(f"{row['message_id']}\n" for row in found))
+    agreed = home.cli(*asked, "--against", str(theirs))
+    assert (agreed.returncode, agreed.stdout) == (0, "both lists agree\n"), agreed.stderr
+    theirs.write_text(f"{found[0]['message_id']}\n{found[1]['message_id']}\nNEVER-SENT\n")
+    differs = home.cli(*asked, "--against", str(theirs))
+    assert differs.returncode == 1
+    assert "theirs only  NEVER-SENT  never came here" in differs.stdout
+    assert f"ours only  {found[2]['message_id']}" in differs.stdout
+
+    everybody = home.cli("audit", "reconcile", "--day", day, "--output", str(home.folder / "days"), environment=sealed)
+    assert everybody.returncode == 0, everybody.stderr
+    assert (home.folder / "days" / f"{day}-{INTEGRATOR}.txt").is_file()
+    plain = home.cli(*asked, environment={"SWX_AUDIT_KEY": ""})
+    assert (plain.returncode, "not signed" in plain.stderr) == (0, True)
+    with closing(sqlite3.connect(home.folder / "exchange.db")) as link:
+        link.execute("DELETE FROM copy WHERE kind = 'message' AND seq = (SELECT max(seq) FROM exchange)")
+        link.commit()
+    wrong = home.cli("audit", "reconcile", "--day", day)
+    assert (wrong.returncode, "accepted 3 = delivered 2 + owed 0 + dropped 0  DOES NOT HOLD" in wrong.stdout) == (
+        1,
+        True,
+    )
+
+
 def test_what_is_not_sealed_or_was_changed_cannot_be_proved(home: House, sealed: dict[str, str]) -> None:
     assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 1).stop() == 0
     (number,) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))

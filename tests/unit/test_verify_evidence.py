@@ -74,7 +74,7 @@ def test_it_needs_the_standard_library_and_pynacl_alone() -> None:
 
 
 def test_golden_evidence_is_proved(log: Path) -> None:
-    paths = GOLDEN / "accepted.zip", GOLDEN / "refused.zip", log
+    paths = GOLDEN / "accepted.zip", GOLDEN / "refused.zip", GOLDEN / "day.txt", log
     done = run("--log", LOG, "--witness", WITNESS, "--checkpoint", GOLDEN / "old.checkpoint", *paths)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line for line in done.stdout.splitlines() if line.startswith("PROVED")] == [f"PROVED  {p}" for p in paths]
@@ -88,6 +88,74 @@ def test_evidence_of_today_is_proved_and_is_the_same_each_time(tmp_path: Path) -
     evidence.unpack(made["log.zip"], tmp_path / "log")
     for name in ("accepted.zip", "refused.zip", "log"):
         assert proved(tmp_path / name, witnesses=(WITNESS,), kept=(made["old.checkpoint"].decode(),))
+
+
+# -- reconciliations
+
+DAY = (GOLDEN / "day.txt").read_text("utf-8")
+
+
+def day_proved(text: str, folder: Path, *, log: Path | None = None, kept: tuple[str, ...] = ()) -> list[str]:
+    path = folder / "day.txt"
+    path.write_text(text, "utf-8")
+    trust = verifier.Trust([LOG], [WITNESS], kept)
+    said = list(verifier.verify_day(path, trust))
+    return said + (list(verifier.verify_log(log, trust)) if log else [])
+
+
+def resigned(old: str, new: str, times: int = 1) -> str:
+    """The day with something changed, and signed by the log's own key: a lie of the operator's."""
+    text, _, _ = DAY.rpartition("\n\n")
+    assert old in text
+    return checkpoint.sign_note(text.replace(old, new, times) + "\n", evidence.ORIGIN, evidence.LOG_KEY)
+
+
+def test_a_day_is_counted_again_from_the_log(tmp_path: Path, log: Path) -> None:
+    said = day_proved(DAY, tmp_path, log=log)
+    assert "received: 303 = 300 accepted + 3 rejected + 0 waiting + 0 held" in said
+    assert "counted again: 303 messages of DXPENT0000012345 on 2026-03-02, 3 of them refused or held" in said
+
+
+def test_a_day_that_was_altered_is_not_proved(tmp_path: Path) -> None:
+    for old, new in (
+        ("accepted 300", "accepted 299"),
+        ("MSG-0002", "MSG-0009"),
+        (" final", " finis"),
+        ("tVUu", "tVUv"),
+    ):
+        with pytest.raises(verifier.Unproved):
+            day_proved(DAY.replace(old, new, 1), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("received 303 =", "received 304 =", "is not the sum"),
+        ("delivered 300 + owed 0", "delivered 299 + owed 0", "is not the sum"),
+        ("list sender 303", "list sender 302", "there is something behind its end"),
+        ("list sender 303", "list sender 304", "there are fewer lines"),
+        ("accepted 300 + rejected 3", "accepted 299 + rejected 4", "its list has"),
+        ("items 0\n", 'items 1\nsender wrong 0 "" "x"\n', "not accounted for"),
+        ("day 2026-03-02", "day 2026-03-03", "the log has 0"),
+        ("participant DXPENT0000012345", "participant DXPENT0000023456", "the log has 0"),
+        ("019cac2a9dc001ca48a20de61f42b3f0", "0" * 32, "other exchanges"),
+        ("swexchange-reconciliation/v1", "swexchange-reconciliation/v9", "unknown"),
+        (f"origin {evidence.ORIGIN}", "origin elsewhere", "origin or its day"),
+    ],
+)
+def test_a_day_that_its_log_signed_and_that_is_false_is_found(
+    tmp_path: Path, log: Path, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(verifier.Unproved, match=said):
+        day_proved(resigned(old, new), tmp_path, log=log)
+
+
+def test_a_day_under_another_checkpoint_than_the_kept_one_is_not_proved(tmp_path: Path) -> None:
+    other = checkpoint.sign(Checkpoint(evidence.ORIGIN, 305, b"\1" * 32), evidence.LOG_KEY)
+    with pytest.raises(verifier.Unproved, match="a kept checkpoint of this size differs"):
+        day_proved(DAY, tmp_path, kept=(other,))
+    same = checkpoint.Note.read(DAY.rpartition("\n\n")[0].partition("\n\n")[2] + "\n")
+    assert day_proved(DAY, tmp_path, kept=(str(same),))
 
 
 def rewritten(source: Path, target: Path, change: Callable[[dict[str, bytes]], object]) -> Path:

@@ -1,0 +1,259 @@
+"""A participant's day counted, on both databases: every message is accounted for, or the account says which is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from swexchange.core.checkpoint import Note
+from swexchange.core.codes import HELD
+from swexchange.core.keys import SigningKey
+from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind
+from swexchange.core.reconcile import Account, Became, Item, Side, Standing, bounds
+from swexchange.errors import ConfigFault
+from swexchange.evidence.reconcile import reconciled
+from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.store import FullLedger, Tally, open_backlog, open_tally
+from tests.contract.conftest import Database
+from tests.contract.exchanges import (
+    ALICE,
+    BOB,
+    CUSTOMS,
+    NOW,
+    PORT,
+    accepted,
+    after,
+    answer_copy,
+    deliver,
+    parent_of,
+    record,
+    rejected,
+    waiting,
+)
+
+DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
+KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"
+
+
+@pytest.fixture
+def tally(database: Database) -> Iterator[Tally]:
+    with open_tally(database.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sealer(tally: Tally, tmp_path: Path) -> Sealer:
+    return Sealer(tally, ORIGIN, KEY, HighWater(tmp_path / "audit.head"), lambda: NOW)
+
+
+def account(tally: Tally, day: date, participant: str) -> Account:
+    """The account of one: the same by itself and among all."""
+    (found,) = tally.accounts(day, participant)
+    among = {one.participant: one for one in tally.accounts(day)}
+    assert among.get(participant, Account(day, participant)) == found
+    return found
+
+
+def change(database: Database, *statements: str) -> None:
+    """What somebody with the database's password does."""
+    with closing(database.connect()) as link:
+        for statement in statements:
+            link.execute(statement)
+        link.commit()
+
+
+def whats(items: list[Item]) -> list[tuple[Side, Standing, str, str]]:
+    return [(i.side, i.standing, i.message_id, i.what) for i in items]
+
+
+def test_a_quiet_day_is_accounted_for(ledger: FullLedger, tally: Tally) -> None:
+    deliver(ledger, accepted("M1"), accepted("M2", to=(CUSTOMS, PORT)), rejected(b"<a/>"))
+    deliver(ledger, accepted("B1", BOB), rejected(b"<b/>", BOB))
+    found = account(tally, DAY, ALICE)
+    assert [str(equation) for equation in found.equations] == [
+        "received 3 = accepted 2 + rejected 1 + waiting 0 + held 0",
+        "accepted 2 = delivered 2 + owed 0 + dropped 0",
+        "receipts 3 = delivered 3 + owed 0 + dropped 0 + none 0",
+        "copies 0 = delivered 0 + owed 0 + dropped 0",
+    ]
+    assert (found.holds, found.items) == (True, [])
+    agency = account(tally, DAY, CUSTOMS)
+    assert str(agency.equations[3]) == "copies 3 = delivered 3 + owed 0 + dropped 0"
+    assert agency.received == 0
+    assert agency.holds
+    assert [one.participant for one in tally.accounts(DAY)] == sorted([ALICE, BOB, CUSTOMS, PORT])
+
+
+def test_the_day_is_that_of_the_place(ledger: FullLedger, tally: Tally) -> None:
+    """From midnight to midnight in China, by the time of receipt; both ends exactly."""
+    first, end = bounds(DAY)
+    for n, at in enumerate((first - (NOW - after(seconds=-1)), first, end - (NOW - after(seconds=-1)), end)):
+        deliver(ledger, accepted(f"M{n}", at=at), now=at)
+    assert [account(tally, day, ALICE).received for day in (date(2026, 3, 1), DAY, NEXT)] == [1, 2, 1]
+    assert [line.message_id for line in tally.lines(DAY, ALICE, Side.SENDER)] == ["M1", "M2"]
+
+
+def test_what_is_open_is_listed_on_both_sides(ledger: FullLedger, tally: Tally) -> None:
+    """Being sent, due, queued, waiting, held, and a receipt that found no queue."""
+    unsettled, due, queued, untold = accepted("M1"), accepted("M2"), accepted("M3"), accepted("M4")
+    record(ledger, unsettled)
+    ledger.settle(record(ledger, due), [(due.copies[0], Fate.RETURNED)], NOW)
+    ledger.settle(record(ledger, queued, remote=frozenset({CUSTOMS})), (), NOW)
+    ledger.settle(record(ledger, untold), [(untold.copies[1], Fate.REFUSED)], NOW)
+    deliver(ledger, rejected(b"<held/>", code=HELD), waiting())
+    found = account(tally, DAY, ALICE)
+    assert found.holds
+    assert [str(equation) for equation in found.equations[:3]] == [
+        "received 5 = accepted 4 + rejected 0 + waiting 0 + held 1",
+        "accepted 4 = delivered 1 + owed 3 + dropped 0",
+        "receipts 5 = delivered 3 + owed 2 + dropped 0 + none 0",
+    ]
+    mine = Side.SENDER, Standing.OPEN
+    assert sorted(whats(found.items)) == [
+        (*mine, "", "is held for an operator"),
+        (*mine, "M1", f"message for {CUSTOMS} is unsettled, 0 tries"),
+        (*mine, "M1", f"receipt for {ALICE} is unsettled, 0 tries"),
+        (*mine, "M2", f"message for {CUSTOMS} is due, 1 tries"),
+        (*mine, "M3", f"message for {CUSTOMS} is queued, 0 tries"),
+        (*mine, "M4", f"receipt for {ALICE} is due, 1 tries"),
+    ]
+    agency = account(tally, DAY, CUSTOMS)
+    assert str(agency.equations[3]) == "copies 4 = delivered 1 + owed 3 + dropped 0"
+    assert str(agency.equations[0]) == "received 1 = accepted 0 + rejected 0 + waiting 1 + held 0"
+    theirs = Side.RECEIVER, Standing.OPEN
+    assert sorted(whats(agency.items)) == [
+        (*theirs, "M1", f"message for {CUSTOMS} is unsettled, 0 tries"),
+        (*theirs, "M2", f"message for {CUSTOMS} is due, 1 tries"),
+        (*theirs, "M3", f"message for {CUSTOMS} is queued, 0 tries"),
+        (Side.SENDER, Standing.OPEN, "Z1", "waits for the message that it answers"),
+    ]
+
+
+def test_an_answer_that_found_its_parent_is_accepted(ledger: FullLedger, tally: Tally) -> None:
+    asked, answer = accepted("M1", keys=[BusinessKey("EntryId", "1")]), waiting(answers=[BusinessKey("EntryId", "1")])
+    deliver(ledger, asked, answer)
+    with ledger.matching(NOW) as book:
+        book.match(answer, parent_of(asked), answer_copy(answer, parent_of(asked)))
+    assert account(tally, DAY, CUSTOMS).became == {Became("accepted", "owed", "delivered"): 1}
+    (item,) = account(tally, DAY, ALICE).items
+    assert (item.side, item.what) == (Side.RECEIVER, f"message for {ALICE} is due, 0 tries")
+
+
+def test_what_an_operator_decided_is_closed_and_names_him(ledger: FullLedger, tally: Tally, database: Database) -> None:
+    """A copy given up, a held message released; without the event it is wrong, whatever the sums say."""
+    queued, held = accepted("M1"), rejected(b"<held/>", code=HELD)
+    ledger.settle(record(ledger, queued, remote=frozenset({CUSTOMS})), (), NOW)
+    deliver(ledger, held)
+    deliver(ledger, rejected(b"<held/>", at=after(minutes=1)))
+    with open_backlog(database.url) as backlog:
+        assert backlog.drop(queued.exchange_id, CUSTOMS, "wang@sw: withdrawn", NOW) == 1
+    found = account(tally, DAY, ALICE)
+    assert str(found.equations[1]) == "accepted 1 = delivered 0 + owed 0 + dropped 1"
+    assert found.holds
+    assert sorted(whats(found.items)) == [
+        (Side.SENDER, Standing.CLOSED, "", "was held; its bytes were decided later, as another exchange"),
+        (Side.SENDER, Standing.CLOSED, "M1", f"message for {CUSTOMS} was given up: wang@sw: withdrawn"),
+    ]
+    change(database, "DELETE FROM event")
+    found = account(tally, DAY, ALICE)
+    assert not found.holds
+    assert found.count(Standing.WRONG) == 1
+
+
+def test_an_accepted_message_without_a_copy_is_not_accounted_for(
+    ledger: FullLedger, tally: Tally, database: Database
+) -> None:
+    deliver(ledger, accepted("M1"), accepted("M2"))
+    change(database, "DELETE FROM copy WHERE kind = 'message' AND seq = (SELECT max(seq) FROM exchange)")
+    found = account(tally, DAY, ALICE)
+    assert str(found.equations[1]) == "accepted 2 = delivered 1 + owed 0 + dropped 0"
+    assert not found.holds
+    assert whats(found.items) == [(Side.SENDER, Standing.WRONG, "M2", "was accepted, and no copy of it stands here")]
+
+
+def test_what_nobody_signed_counts_for_whose_exchange_it_came_through(ledger: FullLedger, tally: Tally) -> None:
+    deliver(ledger, replace(rejected(b"<junk/>", BOB), sender="", copies=()))
+    assert str(account(tally, DAY, BOB).equations[0]) == "received 1 = accepted 0 + rejected 1 + waiting 0 + held 0"
+    assert str(account(tally, DAY, BOB).equations[2]) == "receipts 1 = delivered 0 + owed 0 + dropped 0 + none 1"
+    assert [one.participant for one in tally.accounts(DAY)] == [BOB]
+
+
+def test_the_lists_of_both_sides(ledger: FullLedger, tally: Tally) -> None:
+    sent, owed, refused = accepted("M1"), accepted("M2"), rejected(b"<a/>")
+    deliver(ledger, sent, refused)
+    record(ledger, owed)
+    lines = tally.lines(DAY, ALICE, Side.SENDER)
+    wanted = sorted((d.exchange_id, d.digest, d.message_id, str(d.outcome)) for d in (sent, owed, refused))
+    assert [(r.exchange_id, r.digest, r.message_id, r.outcome) for r in lines] == wanted
+    (line,) = tally.lines(DAY, CUSTOMS, Side.RECEIVER)
+    assert (line.exchange_id, line.digest, line.outcome) == (sent.exchange_id, sent.digest, "delivered")
+    assert tally.lines(NEXT, ALICE, Side.SENDER) == []
+
+
+def test_a_message_is_found_on_another_day(ledger: FullLedger, tally: Tally) -> None:
+    """By its id or its digest; only where the same participant sent it."""
+    mine = accepted("M1", at=after(days=-2))
+    deliver(ledger, mine, now=after(days=-2))
+    assert tally.elsewhere(ALICE, "M1") == [(mine.exchange_id, after(days=-2))]
+    assert tally.elsewhere(ALICE, mine.digest.hex()) == [(mine.exchange_id, after(days=-2))]
+    assert tally.elsewhere(BOB, "M1") == tally.elsewhere(ALICE, "M2") == tally.elsewhere(ALICE, "z" * 64) == []
+
+
+def test_the_checkpoint_is_the_first_that_covers_the_day(ledger: FullLedger, tally: Tally, sealer: Sealer) -> None:
+    """The same for good, however the log grows; one that a witness has signed goes first."""
+    assert tally.covering(*bounds(DAY)) is None
+    deliver(ledger, accepted("M1"))
+    assert tally.covering(*bounds(DAY)) is None
+    sealer.seal()
+    first = tally.covering(*bounds(DAY))
+    assert first
+    assert first.size == 1
+    deliver(ledger, accepted("M2", at=after(days=1)), now=after(days=1))
+    assert tally.covering(*bounds(DAY)) == first
+    assert tally.covering(*bounds(NEXT)) is None
+    sealer.seal()
+    assert tally.covering(*bounds(DAY)) == first
+    later = tally.covering(*bounds(NEXT))
+    assert later
+    assert later.size == 2
+    assert tally.covering(*bounds(date(2026, 3, 9))) == later, "a day without messages: what came before is covered"
+    tally.cosigned(2, later.note, 1)
+    assert tally.covering(*bounds(DAY)) == later
+    deliver(ledger, accepted("M3"))
+    assert tally.covering(*bounds(DAY)) is None, "one of the day came late"
+
+
+def test_the_document_is_the_same_for_the_same_facts(ledger: FullLedger, tally: Tally, sealer: Sealer) -> None:
+    deliver(ledger, accepted("M1"))
+    with pytest.raises(ConfigFault, match="not everything of this day is sealed"):
+        reconciled(tally, account(tally, DAY, ALICE), None, ORIGIN, KEY, after(days=1))
+    sealer.seal()
+    lines = Side.SENDER, tally.lines(DAY, ALICE, Side.SENDER)
+    made = [reconciled(tally, account(tally, DAY, ALICE), lines, ORIGIN, KEY, after(days=d)) for d in (1, 5)]
+    assert made[0] == made[1]
+    note = Note.read(made[0])
+    assert note.by(sealer.verifier)
+    assert note.text.split("\n")[:5] == [
+        "swexchange-reconciliation/v1",
+        f"origin {ORIGIN}",
+        "day 2026-03-02 +08:00",
+        f"participant {ALICE}",
+        "state final",
+    ]
+    early = reconciled(tally, account(tally, DAY, ALICE), None, ORIGIN, KEY, NOW)
+    assert "state as of 2026-03-02T09:30:00+08:00" in early
+
+
+def test_events_of_repeats_change_nothing(ledger: FullLedger, tally: Tally) -> None:
+    mine = accepted("M1")
+    deliver(ledger, mine)
+    before = account(tally, DAY, ALICE)
+    with ledger.write({"again"}, NOW, "") as book:
+        book.note([Happening(mine.exchange_id, Event.REPEATED)])
+    assert account(tally, DAY, ALICE) == before
+    assert mine.copies[0].kind is Kind.MESSAGE
