@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Set
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import click
 
 from swexchange.cli import exits
+from swexchange.cli.backlog import behind_upstreams
 from swexchange.cli.filters import filter_options
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
+from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_archive
-from swexchange.store.archive import Summary, Trail
+from swexchange.store.archive import CopyTrail, Summary, Trail
 
 
 @cli.group()
@@ -77,6 +80,8 @@ def _print_found(found: list[Summary]) -> None:
 def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_json: bool) -> None:
     """Show everything recorded of one exchange. Exit code 1: there is none of this id.
 
+    `etsi` is what happened in the words of ETSI EN 319 522; who is behind an upstream is what routes.yaml says now.
+
     \b
     Examples:
       swexchange audit show 01a20c885df094d71dcd95d0d78f11f5
@@ -90,16 +95,17 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     if body or receipt:
         sys.stdout.buffer.write(trail.decision.body if body else trail.receipt or b"")
         return
-    told = _told(trail)
+    told = _told(trail, set(behind_upstreams(settings)))
     emit(told, as_json, lambda: _print(told))
 
 
-def _told(trail: Trail) -> dict[str, Any]:
+def _told(trail: Trail, remote: Set[str]) -> dict[str, Any]:
     decision = trail.decision
     return {
         "exchange": decision.exchange_id,
         "outcome": decision.outcome,
         "code": decision.code,
+        "etsi": etsi.of_decision(decision.outcome, decision.code) or "",
         "sender": decision.sender,
         "submitter": decision.submitter,
         "message_id": decision.message_id,
@@ -115,9 +121,14 @@ def _told(trail: Trail) -> dict[str, Any]:
         "keys": {key.name: key.value for key in decision.keys},
         "findings": [asdict(finding) for finding in decision.findings],
         "receivers": [asdict(result) for result in decision.results],
-        "copies": [{**asdict(copy), "at": _time(copy.at)} for copy in trail.copies],
+        "copies": [_copy(copy, is_remote=copy.to in remote) for copy in trail.copies],
         "timeline": _timeline(trail),
     }
+
+
+def _copy(copy: CopyTrail, *, is_remote: bool) -> dict[str, Any]:
+    event = etsi.of_copy(copy.kind, copy.state, is_remote=is_remote)
+    return {**asdict(copy), "at": _time(copy.at), "etsi": event or ""}
 
 
 def _timeline(trail: Trail) -> list[tuple[str, str, str]]:
@@ -142,5 +153,5 @@ def _print(told: dict[str, Any]) -> None:
         table([(finding["code"], f"{finding['path']}:{finding['line']}", finding["detail"])], indent="  finding ")
     for result in told["receivers"]:
         table([(result["receiver"], result["code"], result["detail"])], indent="  receiver ")
-    table([(c["kind"], c["to"], c["state"], c["at"], c["id"]) for c in told["copies"]], indent="  copy ")
+    table([(c["kind"], c["to"], c["state"], c["at"], c["etsi"], c["id"]) for c in told["copies"]], indent="  copy ")
     table(told["timeline"], indent="  ")

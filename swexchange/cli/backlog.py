@@ -24,7 +24,7 @@ from swexchange.store.archive import Archive, UpstreamTrail
 
 def upstreams(settings: Settings, archive: Archive, now: datetime) -> list[dict[str, Any]]:
     """Each upstream that was ever forwarded to or that something waits for, with its forecast."""
-    behind, waiting = _behind(settings), archive.queued()
+    behind, waiting = behind_upstreams(settings), archive.queued()
     trails = {trail.name: trail for trail in archive.upstreams()}
     found = []
     for name in sorted(trails.keys() | {behind.get(recipient, recipient) for recipient in waiting}):
@@ -34,12 +34,12 @@ def upstreams(settings: Settings, archive: Archive, now: datetime) -> list[dict[
     return found
 
 
-def _behind(settings: Settings) -> dict[str, str]:
-    """The upstream of each participant behind one; with wrong rules none is known, and recipients stand for them."""
+def behind_upstreams(settings: Settings) -> dict[str, str]:
+    """The upstream of each participant behind one; with wrong rules none is known, which is said."""
     try:
         participants, _ = load_parties(Path(settings.routes))
     except ConfigFault as fault:
-        click.echo(f"{fault}: recipients are shown instead of upstreams", err=True)
+        click.echo(f"{fault}: who is behind an upstream is not known", err=True)
         return {}
     return {p.id: p.upstream for p in participants.values() if p.upstream}
 

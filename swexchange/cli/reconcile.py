@@ -36,8 +36,8 @@ Lines = tuple[Side, Sequence[Line]]
 @click.option("--participant", default="", help="This one alone, as a document.")
 @click.option(
     "--side",
-    type=click.Choice([str(side) for side in Side]),
-    default=Side.SENDER,
+    type=click.Choice([side.value for side in Side]),
+    default=Side.SENDER.value,
     show_default=True,
     help="Whose list: sent, or delivered.",
 )

@@ -31,6 +31,10 @@ entries/       what the audit log says of it, and the proofs that the log says s
 keys.json      the registered keys, with their validity
 schemas/       the schemas it was checked with, as they are now
 
+In the words of ETSI EN 319 522-1, entries/0.json attests SubmissionAcceptance where its outcome is
+accepted or waiting, SubmissionRejection where it is rejected, and nothing yet where its code is
+4301: held for an operator.
+
 Check it with verify-evidence (Python 3.11 and PyNaCl) and the log's public key, which you should
 have got from somebody you trust:
 
