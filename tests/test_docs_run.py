@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -32,6 +33,7 @@ from tests.test_docs import BLOCK, NAMED_BLOCK, ROOT, page
 
 FAMILY = page("how-to/add-a-schema-family.md")
 UNITS = ("swexchange.service", "swexchange@.service", "swexchange-upstream@.service")
+WITNESS = "swexchange-witness.service"
 _INSERTED = re.compile(r"^Under `([a-z]+:)` [^`]*?:\n\n```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -175,7 +177,20 @@ def test_the_units_start_commands_that_exist(name: str) -> None:
     command.make_context("run", arguments[2:])
 
 
-@pytest.mark.parametrize("name", [*UNITS, "swexchange-backup.service"])
+def test_the_witness_s_unit_starts_it_with_its_own_key_and_memory() -> None:
+    found = unit(WITNESS)
+    (line,), (credential,), (state,) = found["ExecStart"], found["LoadCredential"], found["StateDirectory"]
+    given = shlex.split(line)
+    assert given[0].endswith("/bin/swexchange")
+    group = cli.commands["witness"]
+    assert isinstance(group, click.Group)
+    context = group.commands[given[2]].make_context("run", given[3:])
+    assert credential.startswith(f"{context.params['key_id']}.key:")
+    assert context.params["memory"] == f"/var/lib/{state}/seen.json"
+    assert found["RestartPreventExitStatus"] == ["2"]
+
+
+@pytest.mark.parametrize("name", [*UNITS, WITNESS, "swexchange-backup.service"])
 def test_the_units_are_hardened(name: str) -> None:
     """Each way out of the cage is closed; the filter leaves what the program was tried with."""
     found = {key: values[-1] for key, values in unit(name).items()}

@@ -19,6 +19,7 @@ from swexchange.cli.root import cli
 from swexchange.cli.topology import wanted
 from swexchange.cli.upstream import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules, server
+from swexchange.cli.witness import witnesses_of
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, Fault
 from swexchange.explain import Explainer
@@ -26,11 +27,12 @@ from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissio
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
 from swexchange.health.machine import judge_clock, judge_keys
 from swexchange.health.problem import Danger, Problem
+from swexchange.health.witness import judge_witness
 from swexchange.observe import utc_now
 from swexchange.rules.load import load_upstreams
 from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings
-from swexchange.store import version
+from swexchange.store import open_evidence, version
 from swexchange.store.look import look as look_at_database
 
 NOT_OURS_TO_SEE = (401, 403)  # HTTP: the management API is there, but not for this user
@@ -133,6 +135,17 @@ def _version(settings: Settings) -> Iterator[Check]:
         yield Check("database", f"version {version.NEWEST}, durable settings read back")
 
 
+def _witnesses(settings: Settings) -> Iterator[Check]:
+    if not settings.witnesses:
+        return
+    with open_evidence(settings.database_url) as log:
+        head = log.head()
+    for name, seen in witnesses_of(settings).items():
+        size, at = (seen.size, seen.at) if seen else (0, None)
+        problems = judge_witness(name, size, at, head.size if head else 0, utc_now())
+        yield from _found("witness", problems, f"{name} has signed {size} entries")
+
+
 def _broker(settings: Settings) -> Iterator[Check]:
     broker, needs = server(settings), wanted(settings)
     deeper = Management(settings.management_url) if settings.management_url else None
@@ -199,4 +212,4 @@ def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
     yield from _found("permissions", judge_permissions(found, ours, needs), "everybody may do their part alone")
 
 
-_LOOKS = (_rules, _keys, _database, _version, _broker, _upstreams)
+_LOOKS = (_rules, _keys, _database, _version, _witnesses, _broker, _upstreams)

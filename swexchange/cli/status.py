@@ -10,6 +10,7 @@ import click
 from swexchange.cli.backlog import upstreams
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
+from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
@@ -24,7 +25,7 @@ def status(settings: Settings, as_json: bool) -> None:
     """Say what is open: waiting answers, copies still due and since when, batches in work, and each upstream.
 
     Of an upstream: how many copies wait, how they grow, when they will be sent and the disk be full
-    at this rate, the breaker, and the last success.
+    at this rate, the breaker, and the last success. Of each witness of the audit log: what it has signed last.
     """
     with open_archive(settings.database_url) as archive:
         now = archive.open(utc_now())
@@ -37,7 +38,12 @@ def status(settings: Settings, as_json: bool) -> None:
     rows += [
         (f"{one['name']}: {name}", _shown(value)) for one in above for name, value in one.items() if name != "name"
     ]
-    emit({**told, "upstreams": above}, as_json, lambda: table(rows))
+    seen = {name: asdict(last) if last else None for name, last in witnesses_of(settings).items()}
+    rows += [
+        (f"witness {name}", f"{last['size']} entries, {local_time(last['at'])}" if last else "has not signed")
+        for name, last in seen.items()
+    ]
+    emit({**told, "upstreams": above, "witnesses": seen}, as_json, lambda: table(rows))
 
 
 def _times(now: Open) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,10 +25,13 @@ from swexchange.core.model import Fate
 from swexchange.core.witness import Answer
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.evidence.witness import Witness, collect, read_keys
+from swexchange.evidence.witnessing import Seen, WitnessingThread, last_seen
+from swexchange.observe import Observer
 from swexchange.settings import Settings
 from swexchange.store import open_evidence
 
 REQUEST_BYTES = 256 * 1024
+ANSWER_SECONDS = 20.0  # how long the daemon waits for each answer, beside its work
 _name_option = click.option("--name", required=True, help="The witness's name, one that nobody else has.")
 _key_option = click.option("--key", "key_id", required=True, help="Id of its private key in the keys folder.")
 
@@ -100,8 +104,8 @@ def _publish(outlet: Outlet, exchange: str, queue: str, body: str, kind: str, ab
 def ask_witnesses(settings: Settings, wait: float) -> None:
     """Have every witness of SWX_WITNESSES sign the newest checkpoint.
 
-    Run it every few minutes, and before the daemon starts. Exit code 2: a witness has seen
-    another history of this log; 3: one does not answer.
+    The daemon does the same by itself, beside its work. Run this before it starts: exit code 2 says that
+    a witness has seen another history of this log; 3, that one does not answer.
 
     \b
     Example:
@@ -120,15 +124,41 @@ Ask = Callable[[str], Answer]
 
 
 @contextmanager
-def _asking(broker: Server, settings: Settings, wait: float) -> Iterator[Callable[[str], Ask]]:
+def witnessing(settings: Settings, observer: Observer) -> Iterator[None]:
+    """Has the witnesses sign beside the worker, on a thread with connections of its own. Raises ConfigFault."""
+    witnesses = read_keys(settings.witnesses)
+    stopping = threading.Event()
+    asking = partial(_asking, server(settings), settings, ANSWER_SECONDS, stopping.is_set)
+    with open_evidence(settings.database_url) as log:
+        thread = WitnessingThread(log, witnesses, asking, settings.seal_seconds, observer, stopping)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.stop()
+
+
+def witnesses_of(settings: Settings) -> Mapping[str, Seen | None]:
+    """What each witness of the log has signed last, by its name. Raises ConfigFault, StoreDown."""
+    witnesses = read_keys(settings.witnesses)
+    if not witnesses:
+        return {}
+    with open_evidence(settings.database_url) as log:
+        return last_seen(log.witnessed(), witnesses)
+
+
+@contextmanager
+def _asking(
+    broker: Server, settings: Settings, wait: float, is_stopping: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[str], Ask]]:
     """Asks witnesses by name, one after the other; what comes late, from an earlier time, is dropped."""
     with Outlet(broker, settings.confirm_seconds) as outlet, Mailbox(broker, COSIGNATURES) as mailbox:
 
         def ask(name: str, asked: str) -> Answer:
             number = _publish(outlet, "", checkpoints(name), asked, "add-checkpoint")
             deadline = time.monotonic() + wait
-            while (left := deadline - time.monotonic()) > 0:
-                for received in mailbox.read(1, REQUEST_BYTES, left):
+            while (left := deadline - time.monotonic()) > 0 and not is_stopping():
+                for received in mailbox.read(1, REQUEST_BYTES, min(left, 0.5)):
                     mailbox.ack_through(received.tag)
                     if received.correlation_id == number and received.type.isdigit():
                         return Answer(int(received.type), received.body.decode("utf-8", "replace"))

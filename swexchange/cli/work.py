@@ -20,6 +20,7 @@ from swexchange.cli.supervise import again, on_signals
 from swexchange.cli.upstream import connect, forwarding
 from swexchange.cli.wiring import server, tested_rules
 from swexchange.cli.wiring_store import free_disk, sealer, watermarks
+from swexchange.cli.witness import witnessing
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.evidence.sealer import SealingThread
@@ -47,6 +48,8 @@ def work(settings: Settings, number: int, upstream: str) -> None:
         attempts = stack.enter_context(closing(Attempts(settings.database_url, uuid4().hex)))
         is_sealing = settings.audit_key and number == 0 and not upstream
         know = stack.enter_context(_sealing(settings, observer)) if is_sealing else lambda _: None
+        if is_sealing and settings.witnesses:
+            stack.enter_context(witnessing(settings, observer))
         rules_file = _rules_file(settings, explainer, observer, know)
         links = partial(_links, settings, rules_file, upstream)
         worker = _worker(settings, links, ledger, attempts, rules_file, observer)

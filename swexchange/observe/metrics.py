@@ -21,6 +21,9 @@ class Metrics:
         self.sealed = self._counter("sealed_entries", "Entries added to the Merkle log by this worker")
         self.last = self._gauge("last_batch_timestamp_seconds", "When the last batch was done")
         self.last_seal = self._gauge("last_seal_timestamp_seconds", "When this worker last added entries")
+        self.last_witness = self._gauge(
+            "last_witness_timestamp_seconds", "When a witness last signed a checkpoint", "witness"
+        )
         self.stopped = self._gauge("intake_stopped", "1 while a watermark holds the intake back")
         self.backlog = self._of_upstream("backlog", "Copies that wait for an upstream")
         self.oldest = self._of_upstream("oldest_seconds", "Age of the oldest of them")

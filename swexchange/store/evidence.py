@@ -27,7 +27,7 @@ from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import ADDED, batch, copy, event, exchange
 
-LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind
+LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind; checkpoints looked at for witnesses
 _NO_END = 2**62
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/seal', 0))")
 
@@ -60,6 +60,14 @@ class Evidence(Database):
         while found := self.checkpoint_at(size + 1):
             yield found
             size = found.size
+
+    def witnessed(self) -> Sequence[Signed]:
+        """Checkpoints that a witness has signed, newest first, among the last LOOK_BACK of all."""
+        last = select(checkpoint).order_by(checkpoint.c.size.desc()).limit(LOOK_BACK).subquery()
+        query = select(last).where(last.c.witnesses > 0).order_by(last.c.size.desc())
+        with self._reading() as connection:
+            found = connection.execute(query).mappings().all()
+        return [Signed(row["size"], rows.moment(row["made_at"]), row["note"]) for row in found]
 
     def tile(self, level: int, number: int) -> bytes:
         """The hashes of a tile; b'' where there is none."""

@@ -227,6 +227,41 @@ def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[s
         assert eye.wait(SECONDS) == 0
 
 
+def test_the_daemon_asks_its_witnesses_and_waits_for_none(home: House, sealed: dict[str, str]) -> None:
+    """One that is away costs nothing and is told once; when it is there, it signs without anybody's doing."""
+    name = "customs.example/witness"
+    assert home.cli("keys", "new", "eye").returncode == 0
+    vkey = home.cli("witness", "key", "--name", name, "--key", "eye").stdout.strip()
+    sealed |= {"SWX_WITNESSES": vkey}
+    assert home.cli("topology", "apply", environment=sealed).returncode == 0
+    log_key = home.cli("audit", "key", environment=sealed).stdout.strip()
+    daemon = work(home, sealed, 0, 2)
+    until(lambda: size(home, sealed) == 3, "the rules and 2 exchanges", daemon.log_file)
+    assert witnessed(home, sealed) == {name: None}
+    shown = home.cli("doctor", environment=sealed).stdout
+    assert f"{name}: it has not signed at all" in shown
+    command = [sys.executable, "-m", "swexchange", "witness", "run", "--name", name, "--key", "eye", "--log", log_key]
+    command += ["--memory", str(home.folder / "seen.json")]
+    with subprocess.Popen(command, env=home.environment) as eye:
+        try:
+            until(lambda: (witnessed(home, sealed)[name] or {}).get("size") == 3, "the witness", daemon.log_file)
+        finally:
+            eye.terminate()
+        assert eye.wait(SECONDS) == 0
+    home.send([home.declaration("NHW-0009")])
+    home.collect(receipts(INTEGRATOR), 1)
+    until(lambda: size(home, sealed) == 4, "an entry that no witness has signed", daemon.log_file)
+    assert daemon.stop() == 0, "it does not wait for the witness"
+    assert (witnessed(home, sealed)[name] or {})["size"] == 3
+
+
+def witnessed(home: House, sealed: dict[str, str]) -> dict[str, dict[str, Any] | None]:
+    told: dict[str, dict[str, Any] | None] = json.loads(home.cli("status", "--json", environment=sealed).stdout)[
+        "witnesses"
+    ]
+    return told
+
+
 def test_without_a_key_nothing_is_sealed_and_the_commands_say_what_to_do(home: House) -> None:
     done = home.cli("audit", "seal")
     assert done.returncode == 2
