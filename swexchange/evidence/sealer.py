@@ -92,7 +92,9 @@ class Sealer:
 
     def check(self) -> TileTree:
         """The log as it stands. Raises ConfigFault where it is not the one that was signed last."""
-        head, remembered = self._log.head(), self._high_water.read()
+        # In this order: another sealer may add to the log and then remember it between the two.
+        remembered = self._high_water.read()
+        head = self._log.head()
         tree = TileTree(head.size if head else 0, self._log.tile)
         if head:
             self._require(tree, head.note, "the last checkpoint")

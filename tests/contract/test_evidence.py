@@ -73,6 +73,27 @@ def fill(ledger: FullLedger, count: int = 10, first: int = 0) -> None:
                 book.note([Happening(decision.exchange_id, Event.REPEATED)])
 
 
+class _Overtaken(HighWater):
+    """A memory that another sealer writes to just before it is read."""
+
+    def __init__(self, path: Path, other: Sealer) -> None:
+        super().__init__(path)
+        self._other = other
+
+    def read(self) -> str:
+        self._other.seal()
+        return super().read()
+
+
+def test_another_sealer_is_no_restored_database(
+    ledger: FullLedger, log: Evidence, sealer: Sealer, tmp_path: Path
+) -> None:
+    """`audit seal` beside the daemon: what the other has just sealed and remembered is in the log that is compared."""
+    fill(ledger, 1)
+    mine = Sealer(log, ORIGIN, KEY, _Overtaken(tmp_path / "audit.head", sealer), lambda: NOW)
+    assert mine.check().size == 1 + 1  # an exchange and its event
+
+
 def head(log: Evidence) -> Checkpoint:
     signed = log.head()
     assert signed
