@@ -10,8 +10,8 @@ from demo_watch import Course
 
 from swexchange.core.codes import ACCEPTED
 from swexchange.core.model import Event, Kind, Outcome
-from swexchange.store import Archive, open_archive
-from swexchange.store.archive import Trail
+from swexchange.store import AuditLog, open_audit_log
+from swexchange.store.audit_log import Trail
 
 PATIENCE = 15.0  # seconds until the log must say that everything was sent: it is noted after the sending
 
@@ -22,17 +22,17 @@ def follow(courses: Sequence[Course], database_url: str) -> int:
     Adds to each course where its trail stands, and the problems found.
     """
     deadline = time.monotonic() + PATIENCE
-    with open_archive(database_url) as archive:
+    with open_audit_log(database_url) as audit_log:
         for course in courses:
             if course.exchange_id:
-                _compare(course, _settled(archive, course.exchange_id, deadline))
+                _compare(course, _settled(audit_log, course.exchange_id, deadline))
     return len({course.exchange_id for course in courses if course.exchange_id})
 
 
-def _settled(archive: Archive, exchange_id: str, deadline: float) -> Trail | None:
+def _settled(audit_log: AuditLog, exchange_id: str, deadline: float) -> Trail | None:
     """The trail once every copy is noted as sent, or as it stands when time is up."""
     while True:
-        trail = archive.show(exchange_id)
+        trail = audit_log.show(exchange_id)
         if time.monotonic() > deadline or (trail and all(copy.state == "sent" for copy in trail.copies)):
             return trail
         time.sleep(0.05)

@@ -18,8 +18,8 @@ from swexchange.cli.root import cli
 from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.settings import Settings
-from swexchange.store import Filter, open_archive
-from swexchange.store.archive import CopyTrail, Summary, Trail
+from swexchange.store import Filter, open_audit_log
+from swexchange.store.audit_log import CopyTrail, Summary, Trail
 
 
 @cli.group()
@@ -42,8 +42,8 @@ def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: 
       swexchange audit search --sender DXPENT0000012345 --outcome rejected --since 2026-11-24
       swexchange audit search --message-id NHW20250311-0027
     """
-    with open_archive(settings.database_url) as archive:
-        found = archive.search(replace(wanted, limit=limit, after=after))
+    with open_audit_log(settings.database_url) as audit_log:
+        found = audit_log.search(replace(wanted, limit=limit, after=after))
     emit([_flat(s) for s in found], as_json, lambda: _print_found(found))
     raise SystemExit(exits.DONE if found else exits.PROBLEMS)
 
@@ -87,8 +87,8 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
       swexchange audit show 01a20c885df094d71dcd95d0d78f11f5
       swexchange audit show 01a20c885df094d71dcd95d0d78f11f5 --receipt > receipt.xml
     """
-    with open_archive(settings.database_url) as archive:
-        trail = archive.show(exchange_id)
+    with open_audit_log(settings.database_url) as audit_log:
+        trail = audit_log.show(exchange_id)
     if trail is None:
         click.echo("there is no exchange of this id; search finds ids", err=True)
         raise SystemExit(exits.PROBLEMS)

@@ -18,14 +18,14 @@ from swexchange.errors import ConfigFault
 from swexchange.observe import utc_now
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
-from swexchange.store import open_archive, open_backlog
-from swexchange.store.archive import Archive, UpstreamTrail
+from swexchange.store import open_audit_log, open_backlog
+from swexchange.store.audit_log import AuditLog, UpstreamTrail
 
 
-def upstreams(settings: Settings, archive: Archive, now: datetime) -> list[dict[str, Any]]:
+def upstreams(settings: Settings, audit_log: AuditLog, now: datetime) -> list[dict[str, Any]]:
     """Each upstream that was ever forwarded to or that something waits for, with its forecast."""
-    behind, waiting = behind_upstreams(settings), archive.queued()
-    trails = {trail.name: trail for trail in archive.upstreams()}
+    behind, waiting = behind_upstreams(settings), audit_log.queued()
+    trails = {trail.name: trail for trail in audit_log.upstreams()}
     found = []
     for name in sorted(trails.keys() | {behind.get(recipient, recipient) for recipient in waiting}):
         mine = [waiting[recipient] for recipient in waiting if behind.get(recipient, recipient) == name]
@@ -89,8 +89,8 @@ def drop(settings: Settings, exchange: str, participant: str, reason: str, yes: 
     Example:
       swexchange backlog drop 019cac2a9dc017bb841883fa7d7020a8 DXPGDP4400000001 --reason "withdrawn by phone"
     """
-    with open_archive(settings.database_url) as archive:
-        trail = archive.show(exchange)
+    with open_audit_log(settings.database_url) as audit_log:
+        trail = audit_log.show(exchange)
     owed = [c for c in trail.copies if c.to == participant and c.state in ("queued", "due")] if trail else []
     if not owed:
         click.echo(f"nothing is owed to {participant} because of {exchange}", err=True)

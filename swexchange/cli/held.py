@@ -28,7 +28,7 @@ from swexchange.explain import Explainer
 from swexchange.observe import utc_now
 from swexchange.quarantine import release
 from swexchange.settings import Settings
-from swexchange.store import Attempts, open_archive, open_ledger
+from swexchange.store import Attempts, open_audit_log, open_ledger
 
 LONGEST = 60  # seconds that a decision may take when it is tried
 
@@ -48,8 +48,8 @@ def list_(settings: Settings, as_json: bool) -> None:
     Example:
       swexchange held list
     """
-    with open_archive(settings.database_url) as archive:
-        found = archive.held()
+    with open_audit_log(settings.database_url) as audit_log:
+        found = audit_log.held()
     told = [{**asdict(h), "received_at": local_time(h.received_at)} for h in found]
     emit(told, as_json, lambda: _print(told))
 
@@ -103,9 +103,9 @@ def release_(settings: Settings, exchange_id: str, reason: str, yes: bool, as_js
 
 
 def _held_message(settings: Settings, exchange_id: str) -> Decision:
-    with open_archive(settings.database_url) as archive:
-        trail = archive.show(exchange_id)
-        if trail is None or exchange_id not in {h.exchange_id for h in archive.held()}:
+    with open_audit_log(settings.database_url) as audit_log:
+        trail = audit_log.show(exchange_id)
+        if trail is None or exchange_id not in {h.exchange_id for h in audit_log.held()}:
             raise ConfigFault(f"{exchange_id} is not held", do="`swexchange held list` lists what is")
     return trail.decision
 

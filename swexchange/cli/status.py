@@ -14,8 +14,8 @@ from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
-from swexchange.store import open_archive
-from swexchange.store.archive import Open
+from swexchange.store import open_audit_log
+from swexchange.store.audit_log import Open
 
 
 @cli.command()
@@ -27,9 +27,9 @@ def status(settings: Settings, as_json: bool) -> None:
     Of an upstream: how many copies wait, how they grow, when they will be sent and the disk be full
     at this rate, the breaker, and the last success. Of each witness of the audit log: what it has signed last.
     """
-    with open_archive(settings.database_url) as archive:
-        now = archive.open(utc_now())
-        above = upstreams(settings, archive, utc_now())
+    with open_audit_log(settings.database_url) as audit_log:
+        now = audit_log.open(utc_now())
+        above = upstreams(settings, audit_log, utc_now())
     told = {
         **asdict(now),
         **{name: local_time(at) if at else "" for name, at in _times(now).items()},

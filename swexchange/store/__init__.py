@@ -5,8 +5,9 @@ The only importer of SQLAlchemy, Alembic and psycopg. Read `tables.py`, then `le
 
 from contextlib import AbstractContextManager, closing
 
-from swexchange.store.archive import Archive, Filter
+from swexchange.core.search import Filter
 from swexchange.store.attempts import Attempts
+from swexchange.store.audit_log import AuditLog
 from swexchange.store.backlog import Backlog
 from swexchange.store.evidence import Evidence
 from swexchange.store.history import History
@@ -17,8 +18,8 @@ from swexchange.store.tally import Tally
 from swexchange.store.version import require_current
 
 __all__ = [
-    "Archive",
     "Attempts",
+    "AuditLog",
     "Backlog",
     "Evidence",
     "Filter",
@@ -28,7 +29,7 @@ __all__ = [
     "Runner",
     "Running",
     "Tally",
-    "open_archive",
+    "open_audit_log",
     "open_backlog",
     "open_evidence",
     "open_history",
@@ -51,10 +52,10 @@ def open_backlog(url: str) -> AbstractContextManager[Backlog]:
     return closing(Backlog(url))
 
 
-def open_archive(url: str) -> AbstractContextManager[Archive]:
+def open_audit_log(url: str) -> AbstractContextManager[AuditLog]:
     """The audit log, to read. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
-    return closing(Archive(url))
+    return closing(AuditLog(url))
 
 
 def open_evidence(url: str) -> AbstractContextManager[Evidence]:

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Select, func, select
 
 from swexchange.core.compare import Past, PastCopy
 from swexchange.core.model import Kind
+from swexchange.core.search import Filter
 from swexchange.store import rows
-from swexchange.store.archive import Archive, Filter, conditions
+from swexchange.store.audit_log import AuditLog, conditions
 from swexchange.store.tables import batch, copy, exchange
 
 TOGETHER = 25  # exchanges in memory at once, with their bodies
@@ -25,7 +26,7 @@ class Stretch:
     through: str
 
 
-class History(Archive):
+class History(AuditLog):
     """Reads what a filter finds, oldest first, whatever its limit; close it."""
 
     def count(self, wanted: Filter) -> int:

@@ -1,6 +1,6 @@
 """The ledger: one durable transaction a batch, and what is still owed afterwards.
 
-Implements pipeline.Ledger; `owed.py` adds forwarder.Outstanding. Reading for people is `archive.py`.
+Implements pipeline.Ledger; `owed.py` adds forwarder.Outstanding. Reading for people is `audit_log.py`.
 """
 
 from __future__ import annotations

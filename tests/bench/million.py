@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
-from swexchange.store.archive import Archive, Filter
+from swexchange.store import AuditLog, Filter
 from tests.bench.arrivals import percentile
 from tests.bench.lab import Lab
 from tests.bench.rate import middle
@@ -82,12 +82,12 @@ def _run_pair(lab: Lab, found: Million, job: Job, empty_first: bool) -> None:
 
 def _search(lab: Lab, url: str) -> dict[str, float]:
     chance, times = random.Random(1), []
-    with closing(Archive(url)) as archive:
-        archive.search(Filter(key=key_of(0)))  # opens the connection
+    with closing(AuditLog(url)) as audit_log:
+        audit_log.search(Filter(key=key_of(0)))  # opens the connection
         for _ in range(lab.scale.searches):
             key = key_of(chance.randrange(lab.scale.stored))
             started = time.perf_counter()
-            hits = archive.search(Filter(key=key))
+            hits = audit_log.search(Filter(key=key))
             times.append((time.perf_counter() - started) * 1000)
             if len(hits) != 1:
                 raise RuntimeError(f"the search for {key} found {len(hits)} exchanges")

@@ -14,7 +14,7 @@ from swexchange.core.replay import Done, Parcel
 from swexchange.core.rulebook import Rulebook
 from swexchange.pipeline import process
 from swexchange.replay.run import Accepting, Ending, Pace, Run
-from swexchange.store import FullLedger, open_archive, open_backlog
+from swexchange.store import FullLedger, open_audit_log, open_backlog
 from tests import world
 from tests.contract.conftest import Database
 from tests.unit.test_replay_run import Memory
@@ -54,8 +54,8 @@ def test_it_is_judged_as_of_then_and_recorded_as_of_today(ledger: FullLedger, da
     (done,), memory = replayed(ledger, rules, parcel(old))
     assert (done.fate, done.accepted_as != old.exchange_id) == ("", True)
     assert memory.replays == {"R1"}
-    with open_archive(database.url) as archive:
-        new, before = archive.show(done.accepted_as), archive.show(old.exchange_id)
+    with open_audit_log(database.url) as audit_log:
+        new, before = audit_log.show(done.accepted_as), audit_log.show(old.exchange_id)
     assert new is not None
     assert before is not None
     assert (new.decision.outcome, new.decision.received_at, before.decision.outcome) == ("accepted", TODAY, "rejected")

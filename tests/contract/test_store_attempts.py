@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from swexchange.errors import StoreDown
-from swexchange.store import Attempts, open_archive, open_ledger
+from swexchange.store import Attempts, open_audit_log, open_ledger
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, NOW, accepted, deliver, rejected
 
@@ -81,12 +81,12 @@ def test_a_database_without_the_table_is_storedown(worker: Callable[[str], Attem
 def test_a_held_message_is_listed_until_its_bytes_are_decided(database: Database) -> None:
     """Oldest first, with its cause; a decision on the same bytes of the same submitter ends it."""
     held = [rejected(body, code="4301", at=NOW + timedelta(seconds=n)) for n, body in enumerate((b"<b/>", b"<a/>"))]
-    with open_ledger(database.url) as ledger, open_archive(database.url) as archive:
+    with open_ledger(database.url) as ledger, open_audit_log(database.url) as audit_log:
         deliver(ledger, *held, accepted(), rejected(b"<c/>"))
-        found = archive.held()
+        found = audit_log.held()
         assert [h.exchange_id for h in found] == [d.exchange_id for d in held]
         assert (found[0].submitter, found[0].bytes, found[0].cause) == (ALICE, 4, "'2' is not allowed here")
-        assert archive.open(NOW).held == 2
+        assert audit_log.open(NOW).held == 2
         deliver(ledger, rejected(b"<b/>", at=NOW + timedelta(minutes=1)))
-        assert [h.exchange_id for h in archive.held()] == [held[1].exchange_id]
-        assert archive.open(NOW).held == 1
+        assert [h.exchange_id for h in audit_log.held()] == [held[1].exchange_id]
+        assert audit_log.open(NOW).held == 1

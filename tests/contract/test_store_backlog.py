@@ -12,7 +12,7 @@ from swexchange.core.forecast import Sample
 from swexchange.core.identity import identity, lookups
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Copy, Decision, Fate
-from swexchange.store import Backlog, FullLedger, open_archive, open_backlog, open_ledger
+from swexchange.store import Backlog, FullLedger, open_audit_log, open_backlog, open_ledger
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, CUSTOMS, NOW, RULES, accepted, after, record, rejected
 
@@ -62,8 +62,8 @@ def test_a_confirmed_copy_is_done(ledger: FullLedger, backlog: Backlog, database
     record(ledger, fresh, remote=REMOTE)
     _confirm(backlog, _taken(backlog))
     assert _taken(backlog, days=1) == []
-    with open_archive(database.url) as archive:
-        trail = archive.show(fresh.exchange_id)
+    with open_audit_log(database.url) as audit_log:
+        trail = audit_log.show(fresh.exchange_id)
     assert trail is not None
     assert [(c.state, c.at) for c in trail.copies if c.to == PROVINCE] == [("sent", NOW)]
 
@@ -155,8 +155,8 @@ def test_an_operators_decision_frees_the_lane_and_is_recorded(
     assert backlog.drop(first.exchange_id, PROVINCE, "anna: withdrawn", NOW) == 0
     assert _ids(_taken(backlog)) == ["A2"]
     assert database.rows("SELECT event, detail FROM event") == [("dropped", f"{PROVINCE}: anna: withdrawn")]
-    with open_archive(database.url) as archive:
-        trail = archive.show(first.exchange_id)
+    with open_audit_log(database.url) as audit_log:
+        trail = audit_log.show(first.exchange_id)
     assert trail is not None
     assert {c.to: c.state for c in trail.copies}[PROVINCE] == "dropped"
 

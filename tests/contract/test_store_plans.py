@@ -25,7 +25,7 @@ from swexchange.store import (
     FullLedger,
     Runner,
     migrate,
-    open_archive,
+    open_audit_log,
     open_backlog,
     open_history,
     open_ledger,
@@ -138,18 +138,18 @@ def test_no_search_for_something_rare_reads_a_whole_table(
     url: str, statements: list[tuple[str, Any]], name: str
 ) -> None:
     """What fits few exchanges is found through an index of its own."""
-    with open_archive(url) as archive:
+    with open_audit_log(url) as audit_log:
         statements.clear()
-        archive.search(SEARCHES[name])
+        audit_log.search(SEARCHES[name])
     assert _whole_tables(url, statements) == []
 
 
 @pytest.mark.parametrize("name", ["message id and sender", "key and sender"])
 def test_a_search_uses_the_sharpest_index(url: str, statements: list[tuple[str, Any]], name: str) -> None:
     """A sender has very many exchanges: together with an id or a key, the sender's index is not the one to use."""
-    with open_archive(url) as archive:
+    with open_audit_log(url) as audit_log:
         statements.clear()
-        archive.search(SEARCHES[name])
+        audit_log.search(SEARCHES[name])
     statement, parameters = statements[-1]
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as link:
         plan = [row[3] for row in link.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
@@ -160,9 +160,9 @@ def test_show_reads_one_exchange(url: str, statements: list[tuple[str, Any]]) ->
     """An exchange in full takes its rows and no others."""
     with open_ledger(url) as ledger:
         deliver(ledger, accepted())
-    with open_archive(url) as archive:
+    with open_audit_log(url) as audit_log:
         statements.clear()
-        assert archive.show(accepted().exchange_id) is not None
+        assert audit_log.show(accepted().exchange_id) is not None
     assert _whole_tables(url, statements) == []
 
 

@@ -23,7 +23,7 @@ from swexchange.store import (
     Replays,
     Runner,
     Running,
-    open_archive,
+    open_audit_log,
     open_backlog,
     open_evidence,
     open_replays,
@@ -117,8 +117,8 @@ def test_a_run_sends_stored_bytes_in_order_and_leaves_a_trail(
         ("started", "one@host", "ticket 4711"),
         ("done", "one@host", "complete"),
     ]
-    with open_archive(database.url) as archive:
-        trail = archive.show(originals[0].exchange_id)
+    with open_audit_log(database.url) as audit_log:
+        trail = audit_log.show(originals[0].exchange_id)
     assert trail is not None
     assert [(what, said) for _, what, said in trail.events] == [("replayed", f"{number} message {CUSTOMS}")]
     with pytest.raises(ConfigFault, match="is done"):
@@ -137,8 +137,8 @@ def test_receipts_and_new_destinations(replays: Replays, runs: Runs, seqs: list[
     running.end("complete", after(minutes=2), complete=True)
     again = taken(runs, planned(replays, seqs[:1], targets, minute=5), minute=6)
     all_done(again, again.claim(-1, 10, after(minutes=6)), minute=6)
-    with open_archive(database.url) as archive:
-        trail = archive.show(original.exchange_id)
+    with open_audit_log(database.url) as audit_log:
+        trail = audit_log.show(original.exchange_id)
     assert trail is not None
     assert [(c.kind, c.to, c.state) for c in trail.copies] == [
         ("message", CUSTOMS, "sent"),

@@ -8,7 +8,7 @@ import sqlite3
 import time
 
 from swexchange.broker.topology import inbox, receipts
-from swexchange.store import Filter, open_archive
+from swexchange.store import Filter, open_audit_log
 from tests.process.house import CUSTOMS, INTEGRATOR, House, until
 
 
@@ -51,8 +51,8 @@ def test_rules_change_under_load_without_a_lost_or_misrouted_message(home: House
     events = [event["event"] for event in daemon.log()]
     assert "rules reloaded" in events
     assert "rules refused, the old ones stay" in events
-    with open_archive(home.database_url) as archive:
-        trails = [archive.show(found.exchange_id) for found in archive.search(Filter(limit=1000))]
+    with open_audit_log(home.database_url) as audit_log:
+        trails = [audit_log.show(found.exchange_id) for found in audit_log.search(Filter(limit=1000))]
     decisions = [trail.decision for trail in trails if trail]
     by_rules = {
         d.rules_digest: {e.message_id for e in decisions if e.rules_digest == d.rules_digest} for d in decisions

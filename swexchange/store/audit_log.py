@@ -13,29 +13,11 @@ from swexchange.core.codes import ACCEPTED, HELD
 from swexchange.core.forecast import Sample
 from swexchange.core.identity import first_id
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
+from swexchange.core.search import Filter
 from swexchange.store import rows
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
 from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What to look for; every part that is given must hold. Times are of receipt."""
-
-    exchanges: tuple[str, ...] = ()  # one of these ids
-    message_id: str = ""
-    key: BusinessKey | None = None  # name '' = any name
-    sender: str = ""
-    receiver: str = ""
-    type: str = ""
-    outcome: str = ""
-    code: str = ""
-    route: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    after: str = ""  # continue behind this exchange id, towards older ones
-    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +98,7 @@ class UpstreamTrail:
     sample: Sample | None  # an earlier look at its backlog
 
 
-class Archive(Database):
+class AuditLog(Database):
     """Reads a store; any number beside its workers."""
 
     def search(self, wanted: Filter) -> list[Summary]:

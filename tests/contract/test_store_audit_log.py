@@ -9,7 +9,7 @@ import pytest
 
 from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind, Outcome
 from swexchange.errors import StoreDown
-from swexchange.store import Archive, Filter, FullLedger, open_archive
+from swexchange.store import AuditLog, Filter, FullLedger, open_audit_log
 from tests.contract import exchanges
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, after
@@ -18,15 +18,15 @@ ENTRY = BusinessKey("EntryId", "530420261040012345")
 
 
 @pytest.fixture
-def archive(database: Database) -> Iterator[Archive]:
+def audit_log(database: Database) -> Iterator[AuditLog]:
     """The audit log of the same database, on connections of its own."""
-    with open_archive(database.url) as opened:
+    with open_audit_log(database.url) as opened:
         yield opened
 
 
-def _found(archive: Archive, **wanted: object) -> list[str]:
+def _found(audit_log: AuditLog, **wanted: object) -> list[str]:
     """Message ids of what a search finds, in its order."""
-    return [summary.message_id for summary in archive.search(Filter(**wanted))]  # type: ignore[arg-type]
+    return [summary.message_id for summary in audit_log.search(Filter(**wanted))]  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -72,38 +72,38 @@ def six(ledger: FullLedger) -> None:
         ({"limit": 2}, ["M5", "M4"]),
     ],
 )
-def test_a_search_finds_what_fits_every_part(archive: Archive, wanted: dict[str, object], found: list[str]) -> None:
+def test_a_search_finds_what_fits_every_part(audit_log: AuditLog, wanted: dict[str, object], found: list[str]) -> None:
     """Newest first, at most `limit`, and only what fits all that was asked."""
-    assert _found(archive, **wanted) == found
+    assert _found(audit_log, **wanted) == found
 
 
 @pytest.mark.usefixtures("six")
-def test_a_search_goes_on_behind_the_last_one(archive: Archive) -> None:
+def test_a_search_goes_on_behind_the_last_one(audit_log: AuditLog) -> None:
     """Pages follow each other without gap or repeat."""
     pages, last = [], ""
-    while page := archive.search(Filter(limit=4, after=last)):
+    while page := audit_log.search(Filter(limit=4, after=last)):
         pages.append([summary.message_id for summary in page])
         last = page[-1].exchange_id
     assert pages == [["M5", "M4", "M1", "M2"], ["M1", "M0"]]
 
 
 @pytest.mark.usefixtures("six")
-def test_a_summary_is_a_line_of_facts(archive: Archive) -> None:
+def test_a_summary_is_a_line_of_facts(audit_log: AuditLog) -> None:
     """What a search shows of an exchange is as it was decided."""
-    (found,) = archive.search(Filter(type="CEB311Message"))
+    (found,) = audit_log.search(Filter(type="CEB311Message"))
     fresh = exchanges.accepted("M5", ALICE, to=(PORT,), at=after(seconds=5), kind="CEB311Message")
     assert (found.exchange_id, found.received_at) == (fresh.exchange_id, fresh.received_at)
     assert (found.sender, found.submitter, found.message_id) == (ALICE, ALICE, "M5")
     assert (found.type, found.outcome, found.code, found.route) == ("CEB311Message", "accepted", "0000", "declarations")
 
 
-def test_show_tells_everything(ledger: FullLedger, archive: Archive) -> None:
+def test_show_tells_everything(ledger: FullLedger, audit_log: AuditLog) -> None:
     """An exchange comes back with its decision field by field, its receipt, copies, times and events."""
     fresh = exchanges.accepted(to=(CUSTOMS, PORT), keys=[ENTRY])
     ledger.settle(exchanges.record(ledger, fresh), [(fresh.copies[1], Fate.RETURNED)], after(seconds=1))
     with ledger.write((), after(seconds=2), RULES) as book:
         book.note([Happening(fresh.exchange_id, Event.REPEATED)])
-    trail = archive.show(fresh.exchange_id)
+    trail = audit_log.show(fresh.exchange_id)
     assert trail is not None
     assert trail.decision == replace(fresh, copies=())
     assert (trail.parent, trail.committed_at, trail.settled_at) == (None, NOW, after(seconds=1))
@@ -123,27 +123,27 @@ def test_show_tells_everything(ledger: FullLedger, archive: Archive) -> None:
     ]
 
 
-def test_show_of_a_batch_in_doubt(ledger: FullLedger, archive: Archive) -> None:
+def test_show_of_a_batch_in_doubt(ledger: FullLedger, audit_log: AuditLog) -> None:
     """Before the settling, copies are neither sent nor due, and say so."""
     fresh = exchanges.accepted()
     exchanges.record(ledger, fresh)
-    trail = archive.show(fresh.exchange_id)
+    trail = audit_log.show(fresh.exchange_id)
     assert trail is not None
     assert trail.settled_at is None
     assert {(c.state, c.at) for c in trail.copies} == {("unsettled", None)}
 
 
-def test_show_of_a_copy_sent_late(ledger: FullLedger, archive: Archive) -> None:
+def test_show_of_a_copy_sent_late(ledger: FullLedger, audit_log: AuditLog) -> None:
     """A copy that got through at last shows when."""
     fresh = exchanges.accepted()
     ledger.settle(exchanges.record(ledger, fresh), [(fresh.copies[0], Fate.UNKNOWN)], NOW)
     ledger.mark([(fresh.copies[0], Fate.CONFIRMED)], after(seconds=30))
-    trail = archive.show(fresh.exchange_id)
+    trail = audit_log.show(fresh.exchange_id)
     assert trail is not None
     assert (trail.copies[0].state, trail.copies[0].at) == ("sent", after(seconds=30))
 
 
-def test_show_of_a_matched_answer(ledger: FullLedger, archive: Archive) -> None:
+def test_show_of_a_matched_answer(ledger: FullLedger, audit_log: AuditLog) -> None:
     """An answer shows whom it answered, and the copy that went there."""
     question, answer = exchanges.accepted(keys=[ENTRY]), exchanges.waiting(answers=[ENTRY])
     exchanges.deliver(ledger, question)
@@ -151,7 +151,7 @@ def test_show_of_a_matched_answer(ledger: FullLedger, archive: Archive) -> None:
     parent = exchanges.parent_of(question)
     with ledger.matching(after(seconds=5)) as book:
         book.match(answer, parent, exchanges.answer_copy(answer, parent))
-    trail = archive.show(answer.exchange_id)
+    trail = audit_log.show(answer.exchange_id)
     assert trail is not None
     assert (trail.parent, trail.decision.outcome) == (parent, Outcome.ACCEPTED)
     assert [(c.kind, c.to, c.state) for c in trail.copies] == [
@@ -161,12 +161,12 @@ def test_show_of_a_matched_answer(ledger: FullLedger, archive: Archive) -> None:
     assert [what for _, what, _ in trail.events] == ["matched"]
 
 
-def test_show_of_an_unknown_id_is_nothing(archive: Archive) -> None:
+def test_show_of_an_unknown_id_is_nothing(audit_log: AuditLog) -> None:
     """An id that no exchange has is no error."""
-    assert archive.show("0" * 32) is None
+    assert audit_log.show("0" * 32) is None
 
 
-def test_what_is_open(ledger: FullLedger, archive: Archive) -> None:
+def test_what_is_open(ledger: FullLedger, audit_log: AuditLog) -> None:
     """Waiting answers, copies due by recipient, unsettled batches, the last hour, each with its age."""
     exchanges.deliver(ledger, exchanges.accepted("old", at=after(hours=-2)), now=after(hours=-2))
     late = exchanges.accepted("M1", to=(CUSTOMS, PORT))
@@ -174,7 +174,7 @@ def test_what_is_open(ledger: FullLedger, archive: Archive) -> None:
     exchanges.deliver(ledger, exchanges.waiting("Z1", [ENTRY], at=after(seconds=1)))
     exchanges.deliver(ledger, exchanges.rejected(at=after(seconds=2)))
     exchanges.record(ledger, exchanges.accepted("M2", at=after(seconds=3)))
-    found = archive.open(after(seconds=4))
+    found = audit_log.open(after(seconds=4))
     assert (found.waiting, found.waiting_since) == (1, after(seconds=1))
     assert found.due == {CUSTOMS: 1, PORT: 1}
     assert found.due_since == NOW
@@ -182,22 +182,22 @@ def test_what_is_open(ledger: FullLedger, archive: Archive) -> None:
     assert (found.hour, found.hour_refused) == (4, 1)
 
 
-def test_nothing_is_open_in_an_empty_database(archive: Archive) -> None:
+def test_nothing_is_open_in_an_empty_database(audit_log: AuditLog) -> None:
     """No exchange: no counts, no times."""
-    found = archive.open(NOW)
+    found = audit_log.open(NOW)
     assert (found.waiting, found.due, found.unsettled, found.hour) == (0, {}, 0, 0)
     assert (found.waiting_since, found.due_since, found.last_received) == (None, None, None)
 
 
-def test_reading_does_not_wait_for_a_writer(ledger: FullLedger, archive: Archive) -> None:
+def test_reading_does_not_wait_for_a_writer(ledger: FullLedger, audit_log: AuditLog) -> None:
     """While a batch is being written, a search answers with what was committed."""
     exchanges.deliver(ledger, exchanges.accepted("M1"))
     with ledger.write((), NOW, RULES):
-        assert _found(archive) == ["M1"]
+        assert _found(audit_log) == ["M1"]
 
 
-def test_the_archive_cannot_write(archive: Archive, database: Database) -> None:
+def test_the_audit_log_cannot_write(audit_log: AuditLog, database: Database) -> None:
     """Whatever reads the audit log could not change it if it tried."""
-    with pytest.raises(StoreDown), archive._reading() as connection:
+    with pytest.raises(StoreDown), audit_log._reading() as connection:
         connection.exec_driver_sql("DELETE FROM exchange")
     assert database.rows("SELECT count(*) FROM exchange") == [(0,)]
