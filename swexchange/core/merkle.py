@@ -7,7 +7,7 @@ the leaves [index * 2**level, (index + 1) * 2**level). Where the hashes are kept
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 Node = Callable[[int, int], bytes]
 """The hash of the complete subtree of 2**level leaves that is the index-th of its level."""
@@ -50,6 +50,52 @@ def _range(start: int, end: int, node: Node) -> bytes:
         return node(level, start >> level)
     middle = start + _split(count)
     return node_hash(_range(start, middle, node), _range(middle, end, node))
+
+
+def cover(start: int, end: int, node: Node) -> list[bytes]:
+    """The hashes of the fewest complete subtrees that leaves [start, end) consist of, from the left."""
+    return [node(level, at >> level) for at, level in _subtrees(start, end)]
+
+
+def _subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """First leaf and level of each of these subtrees: the largest that begins here and does not reach too far."""
+    while start < end:
+        level = (end - start).bit_length() - 1
+        level = min(level, (start & -start).bit_length() - 1) if start else level
+        yield start, level
+        start += 1 << level
+
+
+class Range:
+    """A part of a tree that grows leaf by leaf, on what stands left of it, until its root can be told."""
+
+    def __init__(self, first: int, left: Sequence[bytes]) -> None:
+        """Begin behind `first` leaves, given by their `cover`. Raises ValueError where these are not so many hashes."""
+        if len(left) != first.bit_count():
+            raise ValueError(f"{first} leaves have {first.bit_count()} hashes to their left, not {len(left)}")
+        self.size, self._peaks = first, list(left)
+
+    def append(self, value: bytes, level: int = 0) -> None:
+        """Add a leaf, or a complete subtree of 2**level leaves; equal neighbours become one."""
+        self._peaks.append(value)
+        self.size += 1 << level
+        carry = self.size >> level
+        while not carry & 1:
+            right = self._peaks.pop()
+            self._peaks.append(node_hash(self._peaks.pop(), right))
+            carry >>= 1
+
+    def root(self, size: int, right: Sequence[bytes]) -> bytes:
+        """The root of the tree of `size` leaves, whose other leaves are given by their `cover`. Raises ValueError."""
+        levels = [level for _, level in _subtrees(self.size, size)]
+        if self.size > size or len(levels) != len(right):
+            raise ValueError(f"between {self.size} and {size} leaves are not {len(right)} hashes")
+        for value, level in zip(right, levels, strict=True):
+            self.append(value, level)
+        found = self._peaks[-1] if self._peaks else EMPTY_ROOT
+        for peak in reversed(self._peaks[:-1]):
+            found = node_hash(peak, found)
+        return found
 
 
 def inclusion_proof(index: int, size: int, node: Node) -> list[bytes]:

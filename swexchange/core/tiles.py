@@ -74,6 +74,10 @@ class TileTree:
         """The proof that a leaf is in the tree, or in an earlier size of it."""
         return merkle.inclusion_proof(index, self.size if size is None else size, self.node)
 
+    def cover(self, start: int, end: int) -> list[bytes]:
+        """The hashes that stand for leaves [start, end); see `merkle.cover`."""
+        return merkle.cover(start, end, self.node)
+
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
         """The proof that the tree begins with an earlier size of it."""
         return merkle.consistency_proof(old, self.size if new is None else new, self.node)

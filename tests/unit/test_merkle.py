@@ -219,3 +219,26 @@ def test_there_is_no_proof_of_what_is_not_there(index: int) -> None:
         grown(3).inclusion(index)
     with pytest.raises(ValueError, match="beginning"):
         grown(3).consistency(4)
+
+
+@given(st.integers(1, 300), st.data())
+def test_a_run_of_leaves_leads_to_the_root(size: int, data: st.DataObject) -> None:
+    """With what stands left and right of it, whatever the size; with anything else it does not."""
+    first = data.draw(st.integers(0, size - 1))
+    end = data.draw(st.integers(first, size))
+    hashes = [merkle.leaf_hash(bytes((i % 256, i // 256))) for i in range(size)]
+    tree = TileTree(0, lambda *_: b"")
+    tree.append(hashes)
+    left, right = tree.cover(0, first), tree.cover(end, size)
+
+    def root(left: list[bytes], right: list[bytes]) -> bytes:
+        run = merkle.Range(first, left)
+        for leaf in hashes[first:end]:
+            run.append(leaf)
+        return run.root(size, right)
+
+    assert root(left, right) == tree.root()
+    for changed in ((left[1:], right), (left, right[1:]), ([*left, hashes[0]], right), (left, [*right, hashes[0]])):
+        if changed != (left, right):
+            with pytest.raises(ValueError, match="hashes"):
+                root(*changed)
