@@ -34,6 +34,13 @@ def create_file(path: Path, content: bytes, *, secret: bool = True) -> None:
         new.unlink(missing_ok=True)
 
 
+def put_in_place(new: Path, path: Path) -> None:
+    """Give a file that was written its name, first its content and then its name synced to disk. Raises OSError."""
+    sync(new)
+    new.replace(path)
+    sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Bring what was written to a file, or the names in a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)

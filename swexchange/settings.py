@@ -31,6 +31,7 @@ class Settings:
     audit_key: str = ""  # id of the key that signs checkpoints of the audit log; '' = it is not sealed
     audit_origin: str = ""  # the log's name in them, one that nobody else has
     audit_head: str = "audit.head"  # file that remembers the last checkpoint, on another disk than the database
+    archive: str = "archive"  # folder of the archive files
     witnesses: str = ""  # verifier keys of the log's witnesses, with blanks between them
     seal_seconds: float = 60.0  # between two checkpoints, at least
     filters: str = "filters.yaml"  # named filters for commands that search

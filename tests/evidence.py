@@ -22,9 +22,10 @@ from swexchange.core.log import key_history
 from swexchange.core.model import Entry, Event, Happening
 from swexchange.core.reconcile import Side
 from swexchange.evidence import bundle
+from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.reconcile import reconciled
 from swexchange.evidence.sealer import HighWater, Sealer
-from swexchange.store import Evidence, FullLedger, Tally, migrate
+from swexchange.store import Archives, Evidence, FullLedger, Tally, migrate
 from tests import world
 
 FOLDER = Path(__file__).parent / "vectors" / "evidence"
@@ -44,7 +45,7 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
     """The same, leaving the database they come from as golden.db in a folder."""
     url = f"sqlite:///{folder}/golden.db"
     migrate.upgrade(url)
-    ledger, log = FullLedger(url), Tally(url)
+    ledger, log, archives = FullLedger(url), Tally(url), Archives(url)
     sealer = Sealer(log, ORIGIN, LOG_KEY, HighWater(folder / "audit.head"), lambda: world.NOW)
     rules = world.rulebook()
     files: dict[str, bytes] = {"log.vkey": f"{sealer.verifier}\n".encode()}
@@ -65,9 +66,11 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
         files["witness.vkey"] = f"{Verifier(WITNESS, WITNESS_KEY.public, COSIGNATURE)}\n".encode()
         files["log.zip"] = packed(bundle.export(log))
         files["day.txt"] = _day(log).encode()
+        files |= _archived(archives, sealer.verifier, folder)
     finally:
         ledger.close()
         log.close()
+        archives.close()
     return files
 
 
@@ -95,6 +98,13 @@ def _day(log: Tally) -> str:
     return reconciled(log, account, lines, ORIGIN, LOG_KEY, world.NOW + timedelta(days=1))
 
 
+def _archived(log: Archives, key: Verifier, folder: Path) -> dict[str, bytes]:
+    """Two archive files, the second a small one."""
+    archiver = Archiver(log, folder, [key], lambda: world.NOW, lambda _: None, Bounds(MESSAGES))
+    names = [made.name for made in archiver.write_all(everything=True)]
+    return {f"archives/{name}": (folder / name).read_bytes() for name in names}
+
+
 def _note(log: Evidence) -> str:
     head = log.head()
     assert head
@@ -108,6 +118,11 @@ def packed(files: Iterable[tuple[PurePosixPath, bytes]]) -> bytes:
         for path, content in files:
             archive.writestr(zipfile.ZipInfo(str(path)), content)
     return zipped.getvalue()
+
+
+def opened(content: bytes) -> io.BytesIO:
+    """A file of the golden evidence, to read."""
+    return io.BytesIO(content)
 
 
 def unpack(log: bytes, folder: Path) -> Path:
@@ -125,6 +140,6 @@ def _cosign(log: Evidence) -> None:
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "archives").mkdir(parents=True, exist_ok=True)
     for name, content in made().items():
         (FOLDER / name).write_bytes(content)

@@ -103,7 +103,7 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
     with open_evidence(settings.database_url) as log:
         head = log.head()
         with progress("leaves", head.size if head else 0) as advance:
-            problems = list(audit(log, _verifiers(settings, log, keys), known, found, advance))
+            problems = list(audit(log, verifiers(settings, log, keys), known, found, advance))
     rows = [(problem.place, problem.what) for problem in problems]
     told = {
         "entries": found.size,
@@ -191,7 +191,8 @@ def export(settings: Settings, folder: str) -> None:
     click.echo(f"{head.size} entries in {folder}")
 
 
-def _verifiers(settings: Settings, log: Evidence, given: tuple[str, ...]) -> list[Verifier]:
+def verifiers(settings: Settings, log: Evidence, given: tuple[str, ...]) -> list[Verifier]:
+    """The keys by which the log is trusted: those given, else its own. Raises ConfigFault."""
     try:
         return [Verifier.read(text) for text in given] or [sealer(settings, log).verifier]
     except BadNote as error:

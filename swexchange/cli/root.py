@@ -17,6 +17,7 @@ from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings, from_environment
 
 _MODULES = {
+    "archive": ("archive",),
     "audit": ("audit", "evidence", "reconcile", "witness"),
     "backlog": ("backlog",),
     "backup": ("backup",),

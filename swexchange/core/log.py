@@ -43,6 +43,46 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A leaf with what its entry gives by digests: of an exchange what was sent and answered, of others nothing."""
+
+    leaf: Leaf
+    rules: str = ""  # digest of the rules that an exchange was decided by
+    received_at: int = 0  # microseconds since 1970
+    detail: bytes = b""  # the JSON text of exchange.detail
+    message: bytes = b""  # b'' where it was deleted
+    receipt: bytes = b""  # b'' where nobody could be told
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRules:
+    """Rules with the keys they knew, as one leaf says."""
+
+    digest: str  # of the rules
+    leaf: int
+    entry: bytes
+    keys: str  # the key history
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A run of leaves that lies in an archive file."""
+
+    first: int  # leaf
+    leaves: int
+    name: str  # of the file
+    digest: bytes  # SHA-256 of the file
+    size: int  # bytes of the file
+    since: int  # when the first of its exchanges came, in microseconds since 1970; 0 = it has none
+    until: int  # and the last
+
+    @property
+    def end(self) -> int:
+        """The leaf behind the last one."""
+        return self.first + self.leaves
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
     """A checkpoint as it is stored."""
 

@@ -99,10 +99,10 @@ def _entries(exhibit: Exhibit, tree: TileTree, signed: Signed) -> Iterator[tuple
             what = f"leaf {leaf} is not what the database says now: it was changed after it was sealed"
             raise ConfigFault(what, where=exhibit.exchange_id, do="Run `swexchange audit verify`")
         yield f"entries/{number}.json", entry
-        yield f"entries/{number}.tlog-proof", _proof(leaf, tree.inclusion(leaf), signed.note).encode()
+        yield f"entries/{number}.tlog-proof", tlog_proof(leaf, tree.inclusion(leaf), signed.note).encode()
 
 
-def _proof(leaf: int, path: Sequence[bytes], note: str) -> str:
+def tlog_proof(leaf: int, path: Sequence[bytes], note: str) -> str:
     """A tlog-proof of C2SP."""
     lines = ["c2sp.org/tlog-proof@v1", f"index {leaf}", *(base64.b64encode(h).decode() for h in path)]
     return "\n".join(lines) + "\n\n" + note

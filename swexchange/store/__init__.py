@@ -6,6 +6,7 @@ The only importer of SQLAlchemy, Alembic and psycopg. Read `tables.py`, then `le
 from contextlib import AbstractContextManager, closing
 
 from swexchange.core.search import Filter
+from swexchange.store.archives import Archives
 from swexchange.store.attempts import Attempts
 from swexchange.store.audit_log import AuditLog
 from swexchange.store.backlog import Backlog
@@ -18,6 +19,7 @@ from swexchange.store.tally import Tally
 from swexchange.store.version import require_current
 
 __all__ = [
+    "Archives",
     "Attempts",
     "AuditLog",
     "Backlog",
@@ -29,6 +31,7 @@ __all__ = [
     "Runner",
     "Running",
     "Tally",
+    "open_archives",
     "open_audit_log",
     "open_backlog",
     "open_evidence",
@@ -62,6 +65,12 @@ def open_evidence(url: str) -> AbstractContextManager[Evidence]:
     """The Merkle log. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
     return closing(Evidence(url))
+
+
+def open_archives(url: str) -> AbstractContextManager[Archives]:
+    """What is archived, and is to be. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Archives(url))
 
 
 def open_history(url: str) -> AbstractContextManager[History]:

@@ -23,10 +23,10 @@ def read_exhibit(connection: Connection, exchange_id: str) -> Exhibit | None:
     logged = connection.execute(
         select(rules.c.id, rules.c.known_keys).where(rules.c.digest == row.rules_digest)
     ).first()
-    own = list(_entries(connection, Kind.BATCH, row.batch_id, row.seq))
-    known = list(_entries(connection, Kind.RULES, logged.id, logged.id)) if logged else []
+    own = list(entries_of(connection, Kind.BATCH, row.batch_id, row.seq))
+    known = list(entries_of(connection, Kind.RULES, logged.id, logged.id)) if logged else []
     events = connection.execute(select(event.c.id).where(event.c.exchange_id == exchange_id).order_by(event.c.id))
-    happened = [entry for (number,) in events.all() for entry in _entries(connection, Kind.EVENT, number, number)]
+    happened = [entry for (number,) in events.all() for entry in entries_of(connection, Kind.EVENT, number, number)]
     return Exhibit(
         exchange_id=exchange_id,
         body=row.body,
@@ -38,7 +38,7 @@ def read_exhibit(connection: Connection, exchange_id: str) -> Exhibit | None:
     )
 
 
-def _entries(connection: Connection, kind: Kind, number: int, row: int) -> Iterator[tuple[int, bytes]]:
+def entries_of(connection: Connection, kind: Kind, number: int, row: int) -> Iterator[tuple[int, bytes]]:
     """The leaf and entry of a row that has the number of a batch, an event or rules; none while it is not sealed."""
     query = select(sealed).where(sealed.c.kind == str(kind), sealed.c.first <= number).order_by(sealed.c.first.desc())
     found = connection.execute(query.limit(1)).mappings().first()

@@ -8,13 +8,15 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from swexchange.core.log import Kind, Leaf, Span
+from swexchange.core.log import Kind, Leaf, Record, Span
+from swexchange.core.model import Kind as Copied
 from swexchange.store import entries
 from swexchange.store.evidence_tables import rules
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import ADDED, batch, copy, event, exchange
 
 PAGE = 500  # exchanges read at once
+TOGETHER = 25  # and where their bodies stay in memory
 NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id, Kind.RULES: rules.c.id}
 _NOTHING = hashlib.sha256(b"").digest()
 
@@ -47,6 +49,21 @@ def exchanges(connection: Connection, first: int, last: int, *, bodies: bool = F
         )
         for row in found
     ]
+
+
+def records(connection: Connection, first: int, last: int) -> list[Record]:
+    """Exchanges by seq in order with all that belongs to them, at most TOGETHER."""
+    query = _exchanges_with_bodies.where(exchange.c.seq.between(first, last)).order_by(exchange.c.seq)
+    found = connection.execute(query.limit(TOGETHER)).all()
+    copies = _copies_of(connection, found[0].seq, found[-1].seq) if found else {}
+    return [_record(row, copies.get(row.seq, ())) for row in found]
+
+
+def _record(row: Any, copies: Sequence[Sequence[Any]]) -> Record:
+    leaf = Leaf(Kind.BATCH, row.seq, row.exchange_id, _entry(entries.exchange_entry, row, copies))
+    receipts = (bytes(body) for _, kind, _, body in copies if kind == Copied.RECEIPT)
+    detail, message = row.detail.encode(), bytes(row.body)
+    return Record(leaf, row.rules_digest, row.received_at, detail, message, next(receipts, b""))
 
 
 def others(connection: Connection, kind: Kind, first: int, last: int) -> list[Leaf]:

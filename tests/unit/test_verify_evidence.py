@@ -83,6 +83,7 @@ def test_golden_evidence_is_proved(log: Path) -> None:
 def test_evidence_of_today_is_proved_and_is_the_same_each_time(tmp_path: Path) -> None:
     made = evidence.made()
     assert made == evidence.made()
+    (tmp_path / "archives").mkdir()
     for name, content in made.items():
         (tmp_path / name).write_bytes(content)
     evidence.unpack(made["log.zip"], tmp_path / "log")

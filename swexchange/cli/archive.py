@@ -1,0 +1,133 @@
+"""`swexchange archive`: files of sealed leaves, each of which proves itself."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swexchange.cli import exits
+from swexchange.cli.evidence import verifiers
+from swexchange.cli.output import emit, table
+from swexchange.cli.progress import progress
+from swexchange.cli.root import cli
+from swexchange.core.canonical import local_time
+from swexchange.core.log import Archived
+from swexchange.evidence.archive_file import ArchiveFile, Damaged
+from swexchange.evidence.archiver import Archiver, Bounds
+from swexchange.observe import utc_now
+from swexchange.settings import Settings
+from swexchange.store import open_archives
+from swexchange.store.rows import moment
+
+
+@cli.group()
+def archive() -> None:
+    """Archive files of the audit log: write, check and search them, prune the database of what lies in them."""
+
+
+@archive.command()
+@click.option("--all", "everything", is_flag=True, help="Also the last entries, which do not fill a file.")
+@click.option(
+    "--entries", default=Bounds().entries, show_default=True, type=click.IntRange(1), help="So many fill a file."
+)
+@click.pass_obj
+def write(settings: Settings, everything: bool, entries: int) -> None:
+    """Write what is sealed and not yet archived into files, oldest first, into the folder SWX_ARCHIVE.
+
+    Each file holds entries with their messages, receipts and details, compressed, and proves itself; it
+    names the file before it. It may be stopped at any time, and goes on where it was. Nothing is
+    deleted. The daemon goes on; a file is written with pauses.
+
+    \b
+    Examples:
+      swexchange archive write
+      swexchange archive write --all
+    """
+    count = 0
+    with open_archives(settings.database_url) as log:
+        head, last = log.head(), log.last_archive()
+        archiver = Archiver(log, Path(settings.archive), verifiers(settings, log, ()), utc_now, bounds=Bounds(entries))
+        done, size = last.end if last else 0, head.size if head else 0
+        with progress("entries", size - done) as advance:
+            for made in archiver.write_all(everything=everything):
+                count += 1
+                advance(made.leaves)
+                click.echo(str(Path(settings.archive, made.name)))
+        left = size - (last.end if (last := log.last_archive()) else 0)
+    click.echo(f"{count} files written; {left} entries are in none yet", err=True)
+
+
+@archive.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def list_(settings: Settings, as_json: bool) -> None:
+    """List the archive files that the database knows, oldest first. Exit code 1: there is none."""
+    with open_archives(settings.database_url) as log:
+        found = log.archives()
+    told = [_told(settings, one) for one in found]
+    emit(told, as_json, lambda: _print(told))
+    raise SystemExit(exits.DONE if found else exits.PROBLEMS)
+
+
+def _told(settings: Settings, one: Archived) -> dict[str, Any]:
+    return {
+        **asdict(one),
+        "digest": one.digest.hex(),
+        "since": local_time(moment(one.since)) if one.since else "",
+        "until": local_time(moment(one.until)) if one.until else "",
+        "there": "yes" if Path(settings.archive, one.name).exists() else "no",
+    }
+
+
+def _print(told: list[dict[str, Any]]) -> None:
+    names = ("name", "first", "leaves", "since", "until", "size", "there")
+    heads = ("file", "first leaf", "entries", "from", "to", "bytes", "there")
+    rows = [tuple(str(one[name]) for name in names) for one in told]
+    if rows:
+        table([heads, *rows])
+    else:
+        click.echo("nothing is archived yet", err=True)
+
+
+@archive.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--key", "keys", multiple=True, metavar="VKEY", help="A key of the log [default: audit key].")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as_json: bool) -> None:
+    """Read archive files back, all or these: each byte, and that they follow each other. Exit code 1: one is wrong.
+
+    \b
+    Examples:
+      swexchange archive verify
+      swexchange archive verify 000000000000-000000009999.zip
+    """
+    with open_archives(settings.database_url) as log:
+        known = log.archives()
+        trusted = verifiers(settings, log, keys)
+    if unknown := set(names) - {one.name for one in known}:
+        raise click.UsageError(f"the database knows no archive {min(unknown)}; `swexchange archive list` shows all")
+    chosen = [one for one in known if not names or one.name in names]
+    problems = []
+    with progress("files", len(chosen)) as advance:
+        for one in chosen:
+            try:
+                with closing(ArchiveFile(Path(settings.archive, one.name))) as file:
+                    file.require(one, trusted)
+            except Damaged as fault:
+                problems.append((one.name, fault.what))
+            advance(1)
+    told = {"files": len(chosen), "problems": [{"file": name, "what": what} for name, what in problems]}
+    emit(told, as_json, lambda: _print_problems(len(chosen), problems))
+    raise SystemExit(exits.PROBLEMS if problems else exits.DONE)
+
+
+def _print_problems(count: int, problems: list[tuple[str, str]]) -> None:
+    if problems:
+        table(problems)
+    else:
+        click.echo(f"all well: {count} archive files")

@@ -1,0 +1,241 @@
+"""Writes sealed leaves into archive files, oldest first: each file proves itself, and names the one before it.
+
+It runs beside the path of a message and never on it, span by span with pauses. What dies between
+two steps leaves a file without its name, or one that the database does not know yet: the next
+archiver writes the first anew and takes the second up, once it has read it back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Protocol
+
+from swexchange.core.checkpoint import Verifier
+from swexchange.core.log import Archived, LoggedRules, Record, Signed, Span
+from swexchange.core.tiles import TileTree
+from swexchange.crashpoint import crashpoint
+from swexchange.durable import put_in_place
+from swexchange.errors import Busy, ConfigFault
+from swexchange.evidence.archive_file import ENTRY_BYTES, PART_BYTES, ArchiveFile, Damaged, Manifest, digest_of, member
+from swexchange.evidence.bundle import tlog_proof
+from swexchange.evidence.sealer import REST
+
+_README = b"""An archive of an audit log: some of its entries in a row, with messages, receipts and details.
+
+Check it with verify-evidence (Python 3.11 and PyNaCl) and the log's public key, which you should
+have got from somebody you trust; give all archive files of the log to check that none is missing:
+
+    verify-evidence --log VKEY *.zip
+"""
+
+
+class Log(Protocol):
+    """The sealed log as the archiver needs it. Every method raises StoreDown when the database fails it."""
+
+    def last_archive(self) -> Archived | None:
+        """The newest archive file; None before the first."""
+
+    def spans_from(self, leaf: int) -> Sequence[Span]:
+        """Some of the next spans that begin with this leaf or behind it, in order."""
+
+    def records(self, span: Span) -> Iterator[Record]:
+        """The leaves of a span in order, with all that belongs to them."""
+
+    def logged_rules(self, digests: Collection[str]) -> Sequence[LoggedRules]:
+        """The leaves that say which keys these rules knew."""
+
+    def checkpoint_over(self, size: int) -> Signed | None:
+        """The newest checkpoint of at least this size, one that a witness has signed where there is any."""
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile; b'' where there is none."""
+
+    def note_archive(self, made: Archived, now: datetime) -> None:
+        """Remember an archive file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When a file is large enough. It ends with a whole span, a thousand leaves or so."""
+
+    entries: int = 10_000
+    size: int = 256 * 1024 * 1024  # bytes of messages, receipts and details, before they are compressed
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What goes into one file, in temporary ones: a ZIP file is written member by member."""
+
+    streams: Mapping[str, IO[bytes]]
+    first: int
+    entries: int = 0
+    exchanges: int = 0
+    since: int = 0
+    until: int = 0
+    size: int = 0  # bytes
+    rules: set[str] = field(default_factory=set)
+
+    def add(self, record: Record) -> None:
+        """The next leaf."""
+        self.entries += 1
+        self._put("entries", ENTRY_BYTES, record.leaf.entry)
+        if not record.rules:
+            return
+        self.exchanges += 1
+        self.since = min(self.since or record.received_at, record.received_at)
+        self.until = max(self.until, record.received_at)
+        self.rules.add(record.rules)
+        for name, content in (
+            ("details", record.detail),
+            ("messages", record.message),
+            ("receipts", record.receipt),
+        ):
+            self._put(name, PART_BYTES, content)
+
+    def _put(self, name: str, width: int, content: bytes) -> None:
+        self.streams[name].write(len(content).to_bytes(width) + content)
+        self.size += len(content)
+
+
+class Archiver:
+    """Archives a log into a folder. `rest` is told how long to pause, so that the traffic does not feel it."""
+
+    def __init__(
+        self,
+        log: Log,
+        folder: Path,
+        keys: Sequence[Verifier],
+        clock: Callable[[], datetime],
+        rest: Callable[[float], object] = time.sleep,
+        bounds: Bounds = Bounds(),
+    ) -> None:
+        self._log, self._folder, self._keys = log, folder, keys
+        self._clock, self._rest, self._bounds = clock, rest, bounds
+
+    def write_all(self, *, everything: bool = False) -> Iterator[Archived]:
+        """Write files as long as there is enough for one; with `everything`, a last small one too.
+
+        Raises ConfigFault where a file cannot be written or one that is there is of another log, Busy while
+        another archiver writes into this folder.
+        """
+        with self._alone():
+            while made := self._write(self._log.last_archive(), everything=everything):
+                yield made
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with _said(self._folder), ExitStack() as opened:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = opened.enter_context((self._folder / "archive.lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy("another archiver writes into this folder", where=str(self._folder)) from None
+            yield
+
+    def _write(self, last: Archived | None, *, everything: bool) -> Archived | None:
+        first = last.end if last else 0
+        if found := next(iter(sorted(self._folder.glob(f"{first:012}-*.zip"))), None):
+            return self._noted(self._checked(found, last))  # a crash came between its name and the database
+        with ExitStack() as opened:
+            names = ("entries", "details", "messages", "receipts")
+            streams = {name: opened.enter_context(TemporaryFile(dir=self._folder)) for name in names}
+            gathered = _Gathered(streams, first)
+            if not (self._gather(gathered) or everything) or not gathered.entries:
+                return None
+            new = self._folder / "archive.new"
+            self._pack(new, gathered, last)
+        crashpoint("archive-written")
+        try:
+            made = self._checked(new, last)
+        except Damaged as fault:
+            what = f"the rows from leaf {first} on are not those that were sealed: {fault.what}"
+            raise ConfigFault(what, do="Run `swexchange audit verify`") from None
+        put_in_place(new, self._folder / made.name)
+        crashpoint("archive-named")
+        return self._noted(made)
+
+    def _gather(self, gathered: _Gathered) -> bool:
+        """Leaves until it is enough for a file; False where there are not so many."""
+        while spans := self._log.spans_from(gathered.first + gathered.entries):
+            for span in spans:
+                started = time.monotonic()
+                for record in self._log.records(span):
+                    gathered.add(record)
+                if gathered.first + gathered.entries != span.first_leaf + span.leaves:
+                    what = f"leaves {span.first_leaf} and following are not the rows that were sealed"
+                    raise ConfigFault(what, do="Run `swexchange audit verify`")
+                if gathered.entries >= self._bounds.entries or gathered.size >= self._bounds.size:
+                    return True
+                self._rest((time.monotonic() - started) * REST)
+        return False
+
+    def _pack(self, path: Path, gathered: _Gathered, last: Archived | None) -> None:
+        logged = self._log.logged_rules(gathered.rules)
+        end = gathered.first + gathered.entries
+        signed = self._log.checkpoint_over(max(end, *(rules.leaf + 1 for rules in logged), 0))
+        if signed is None:
+            raise ConfigFault("the log has no checkpoint over its leaves", do="Run `swexchange audit verify`")
+        tree = TileTree(signed.size, self._log.tile)
+        manifest = Manifest(
+            **{name: getattr(gathered, name) for name in ("first", "entries", "exchanges", "since", "until")},
+            previous=(last.name, last.digest.hex()) if last else None,
+            left=tuple(tree.cover(0, gathered.first)),
+            right=tuple(tree.cover(end, signed.size)),
+            rules=tuple(rules.leaf for rules in logged),
+        )
+        with zipfile.ZipFile(path, "w") as packed:
+            for name, stream in gathered.streams.items():
+                stream.seek(0)
+                with packed.open(member(name), "w", force_zip64=True) as target:
+                    shutil.copyfileobj(stream, target, 1 << 20)
+            for name, content in (*_keys(logged, tree, signed), *_rest_of(manifest, signed)):
+                packed.writestr(member(name), content)
+
+    def _checked(self, path: Path, last: Archived | None) -> Archived:
+        """The file, once it was read back and is the next part of this very log. Raises Damaged, ConfigFault."""
+        with closing(ArchiveFile(path)) as written:
+            checkpoint, said = written.verify(self._keys), written.manifest
+        tree = TileTree(checkpoint.size, self._log.tile)
+        place = last.end if last else 0, (last.name, last.digest.hex()) if last else None
+        if (said.first, said.previous) != place or tree.root() != checkpoint.root:
+            what = "this archive file is of another log, or of another state of this one"
+            raise ConfigFault(what, where=str(path), do="Move it out of the folder")
+        name = f"{said.first:012}-{said.first + said.entries - 1:012}.zip"
+        size = path.stat().st_size
+        return Archived(said.first, said.entries, name, digest_of(path), size, said.since, said.until)
+
+    def _noted(self, made: Archived) -> Archived:
+        self._log.note_archive(made, self._clock())
+        crashpoint("archive-noted")
+        return made
+
+
+def _keys(logged: Iterable[LoggedRules], tree: TileTree, signed: Signed) -> Iterator[tuple[str, bytes]]:
+    for rules in logged:
+        yield f"rules/{rules.leaf}.json", rules.entry
+        yield f"rules/{rules.leaf}.tlog-proof", tlog_proof(rules.leaf, tree.inclusion(rules.leaf), signed.note).encode()
+        yield f"rules/{rules.leaf}.keys.json", rules.keys.encode()
+
+
+def _rest_of(manifest: Manifest, signed: Signed) -> Iterator[tuple[str, bytes]]:
+    yield "checkpoint", signed.note.encode()
+    yield "archive.json", manifest.write()
+    yield "README.txt", _README
+
+
+@contextmanager
+def _said(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigFault(f"archives cannot be written: {error.strerror}", where=str(folder)) from None

@@ -1,0 +1,73 @@
+"""What is archived, and what is to be: sealed leaves with all that belongs to them. Implements archiver.Log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, insert, select
+
+from swexchange.core.log import Archived, Kind, LoggedRules, Record, Span
+from swexchange.store import leaves, rows
+from swexchange.store.archive_tables import archive
+from swexchange.store.evidence import Evidence
+from swexchange.store.evidence_tables import rules, sealed
+from swexchange.store.exhibit import entries_of
+
+_COLUMNS = {"first": "first_leaf"} | {name: name for name in ("leaves", "name", "digest", "size", "since", "until")}
+
+
+class Archives(Evidence):
+    """A database as archiver.Log; for one thread. Close it."""
+
+    def last_archive(self) -> Archived | None:
+        """The newest archive file; None before the first."""
+        return next(self._archives(_newest_first.limit(1)), None)
+
+    def archives(self) -> Sequence[Archived]:
+        """All archive files in the order of their leaves."""
+        return list(self._archives(select(archive).order_by(archive.c.first_leaf)))
+
+    def _archives(self, query: Select[Any]) -> Iterator[Archived]:
+        with self._reading() as connection:
+            found = connection.execute(query).mappings().all()
+        yield from (Archived(**{name: row[column] for name, column in _COLUMNS.items()}) for row in found)
+
+    def spans_from(self, leaf: int, most: int = 100) -> Sequence[Span]:
+        """The next spans that begin with this leaf or behind it, in order; spans without leaves are left out."""
+        query = select(sealed).where(sealed.c.first_leaf >= leaf, sealed.c.leaves > 0)
+        with self._reading() as connection:
+            found = connection.execute(query.order_by(sealed.c.first_leaf).limit(most)).mappings().all()
+        return [Span(**{**row, "kind": Kind(row["kind"])}) for row in found]
+
+    def records(self, span: Span) -> Iterator[Record]:
+        """The leaves of a span in order, with all that belongs to them; few are in memory at a time."""
+        if span.kind is not Kind.BATCH:
+            yield from map(Record, self.leaves(span))
+            return
+        first, last = leaves.seqs(span.first, span.last)
+        while first <= last:
+            with self._reading() as connection:
+                found = leaves.records(connection, first, last)
+            yield from found
+            first = found[-1].leaf.number + 1 if len(found) == leaves.TOGETHER else last + 1
+
+    def logged_rules(self, digests: Collection[str]) -> Sequence[LoggedRules]:
+        """The leaves that say which keys these rules knew; rules that are not sealed are left out."""
+        found = []
+        with self._reading() as connection:
+            query = select(rules.c.id, rules.c.digest, rules.c.known_keys).where(rules.c.digest.in_(digests))
+            for number, digest, keys in connection.execute(query.order_by(rules.c.id)).all():
+                for leaf, entry in entries_of(connection, Kind.RULES, number, number):
+                    found.append(LoggedRules(digest, leaf, entry, keys))
+        return found
+
+    def note_archive(self, made: Archived, now: datetime) -> None:
+        """Remember an archive file. Raises Unstorable where another archiver was quicker."""
+        row = {column: getattr(made, name) for name, column in _COLUMNS.items()}
+        with self._writing() as connection:
+            connection.execute(insert(archive), {**row, "made_at": rows.microseconds(now)})
+
+
+_newest_first = select(archive).order_by(archive.c.first_leaf.desc())

@@ -1,0 +1,181 @@
+"""Archive files, as both verifiers read them: the daemon's own, and bin/verify-evidence, which shares no code with it.
+
+The golden ones in tests/vectors/evidence/archives verify for good: `python -m tests.evidence` made them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from swexchange.core.checkpoint import Verifier
+from swexchange.core.keys import SigningKey
+from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged
+from tests import evidence
+from tests.unit.test_verify_evidence import LOG, WITNESS, rewritten, verifier
+from tests.unit.test_verify_evidence import run as program
+
+GOLDEN = evidence.FOLDER
+FIRST, SECOND = sorted((GOLDEN / "archives").glob("*.zip"))
+
+
+def run(*arguments: object, log: str = LOG) -> subprocess.CompletedProcess[str]:
+    """The program as a third party runs it."""
+    done = program("--log", log, *arguments)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def proved(path: Path) -> list[str]:
+    """What the program proves, in this process: quicker. Raises what says that it is not."""
+    trust = verifier.Trust([LOG], [WITNESS], [])
+    return list(verifier.verify(str(path), trust, []))
+
+
+def verify(path: Path, log: str = LOG) -> int:
+    """Our own check; the size of the checkpoint."""
+    with closing(ArchiveFile(path)) as file:
+        return file.verify([Verifier.read(log)]).size
+
+
+def refused(path: Path) -> None:
+    """Neither verifier takes it."""
+    with pytest.raises(Damaged):
+        verify(path)
+    with pytest.raises(verifier.BROKEN):
+        proved(path)
+
+
+def test_golden_archives_are_proved() -> None:
+    assert verify(FIRST) == verify(SECOND) == 305
+    folder = GOLDEN / "archives"
+    done = run("--witness", WITNESS, "--checkpoint", GOLDEN / "old.checkpoint", folder, FIRST, SECOND)
+    assert done.returncode == 0, done.stdout
+    assert "300 exchange/v1, 300 messages, 300 receipts, 1 rules/v1" in done.stdout
+    assert done.stdout.count("chain: 2 archives, leaves 0 to 304 without a gap") == 2
+    assert run("--checkpoint", GOLDEN / "old.checkpoint", SECOND).returncode == 0
+
+
+def test_archives_of_today_are_the_golden_ones() -> None:
+    """Equal evidence is equal to the byte; how it is compressed is the compressor's own."""
+    made = evidence.made()
+    assert made == evidence.made()
+    for path in (FIRST, SECOND):
+        with zipfile.ZipFile(path) as golden, zipfile.ZipFile(evidence.opened(made[f"archives/{path.name}"])) as today:
+            assert golden.namelist() == today.namelist()
+            for name in golden.namelist():
+                wanted, found = golden.read(name), today.read(name)
+                if name == "archive.json":
+                    wanted, found = _without_previous(wanted), _without_previous(found)
+                assert wanted == found, name
+
+
+def _without_previous(manifest: bytes) -> bytes:
+    told = json.loads(manifest)
+    if told["previous"]:
+        told["previous"]["sha256"] = ""
+    return json.dumps(told).encode()
+
+
+def _flips(name: str) -> Iterator[tuple[int, int]]:
+    """Places in a member, and which bit: of its digits and letters, so that JSON stays JSON."""
+    with zipfile.ZipFile(SECOND) as packed:
+        content = packed.read(name)
+    places = [at for at, byte in enumerate(content) if chr(byte).isalnum()]
+    yield from ((at, 1) for at in places[:: max(1, len(places) // 12)])
+
+
+def _members() -> list[str]:
+    with zipfile.ZipFile(SECOND) as packed:
+        return [name for name in packed.namelist() if name != "README.txt"]
+
+
+@pytest.mark.parametrize("name", _members())
+def test_a_changed_member_is_refused(tmp_path: Path, name: str) -> None:
+    """Whoever packs it again well is found out by what was signed; times and the file before are no evidence."""
+    for at, bit in _flips(name):
+
+        def flip(members: dict[str, bytes], at: int = at, bit: int = bit) -> None:
+            old = members[name]
+            members[name] = old[:at] + bytes((old[at] ^ bit,)) + old[at + 1 :]
+
+        path = rewritten(SECOND, tmp_path / "changed.zip", flip)
+        try:
+            proved(path)
+        except verifier.BROKEN:
+            continue
+        assert name == "archive.json", f"{name} at {at}"
+
+
+@pytest.mark.parametrize("name", ["entries", "checkpoint", *PARTS])
+def test_our_own_check_refuses_a_changed_member(tmp_path: Path, name: str) -> None:
+    def flip(members: dict[str, bytes]) -> None:
+        members[name] = members[name][:40] + bytes((members[name][40] ^ 1,)) + members[name][41:]
+
+    refused(rewritten(SECOND, tmp_path / "changed.zip", flip))
+
+
+@pytest.mark.parametrize("name", ["entries", "archive.json", "checkpoint", *PARTS])
+def test_a_missing_or_cut_member_is_refused(tmp_path: Path, name: str) -> None:
+    refused(rewritten(SECOND, tmp_path / "missing.zip", lambda members: members.pop(name)))
+    cut = rewritten(SECOND, tmp_path / "cut.zip", lambda members: members.update({name: members[name][:-1]}))
+    if name != "archive.json":
+        refused(cut)
+
+
+def test_a_member_with_more_than_it_should_have_is_refused(tmp_path: Path) -> None:
+    for name in PARTS:
+        more = {name: b"\0\0\0\0"}
+        add = lambda members, more=more: members.update({n: members[n] + c for n, c in more.items()})  # noqa: E731
+        refused(rewritten(SECOND, tmp_path / "more.zip", add))
+
+
+def test_a_flipped_bit_of_the_file_is_refused(tmp_path: Path) -> None:
+    """As a bad disk does: found by the compressed members' own checks, or by the digest that is known of the file."""
+    content = SECOND.read_bytes()
+    changed = tmp_path / SECOND.name
+    with zipfile.ZipFile(SECOND) as packed:
+        starts = [info.header_offset + 60 for info in packed.infolist() if info.filename != "README.txt"]
+    for at in starts:
+        changed.write_bytes(content[:at] + bytes((content[at] ^ 4,)) + content[at + 1 :])
+        with pytest.raises(Damaged):
+            verify(changed)
+    changed.write_bytes(content[: len(content) // 2])
+    refused(changed)
+
+
+def test_a_message_may_have_been_deleted_before(tmp_path: Path) -> None:
+    def delete(members: dict[str, bytes]) -> None:
+        first = int.from_bytes(members["messages"][:4])
+        members["messages"] = b"\0\0\0\0" + members["messages"][4 + first :]
+
+    path = rewritten(SECOND, tmp_path / "deleted.zip", delete)
+    assert verify(path) == 305
+    assert "1 messages without bytes" in run(path).stdout
+
+
+def test_a_removed_or_swapped_file_breaks_the_chain(tmp_path: Path) -> None:
+    folder = tmp_path / "archives"
+    shutil.copytree(GOLDEN / "archives", folder)
+    (folder / FIRST.name).unlink()
+    done = run(folder)
+    assert (done.returncode, "what is before leaf 301 is missing" in done.stdout) == (1, True)
+    rewritten(FIRST, folder / FIRST.name, lambda members: members.update({"README.txt": b"another"}))
+    done = run(folder)
+    assert (done.returncode, "was not written behind" in done.stdout) == (1, True)
+    shutil.copy(SECOND, folder / FIRST.name)
+    assert run(folder).returncode == 1
+
+
+def test_who_signed_matters() -> None:
+    stranger = str(Verifier(evidence.ORIGIN, SigningKey.from_seed("stranger", b"\5" * 32).public))
+    assert run(SECOND, log=stranger).returncode == 1
+    with pytest.raises(Damaged, match="not signed"):
+        verify(SECOND, stranger)
