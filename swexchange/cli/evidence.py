@@ -144,7 +144,7 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
       swexchange audit prove 019cac2a9dc017bb841883fa7d7020a8 -o evidence.zip
     """
     with open_evidence(settings.database_url) as log:
-        made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), lambda name: _schemas(settings, name))
+        made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), lambda name: schemas_of(settings, name))
     if made is None:
         click.echo("there is no exchange of this id; search finds ids", err=True)
         raise SystemExit(exits.PROBLEMS)
@@ -158,7 +158,7 @@ def _known_keys(settings: Settings) -> str:
     return key_history(registered.values())
 
 
-def _schemas(settings: Settings, edition: str) -> dict[str, bytes]:
+def schemas_of(settings: Settings, edition: str) -> dict[str, bytes]:
     """The files of an edition by name; none where its folder is gone."""
     top = Path(settings.schemas).resolve()
     folder = (top / edition).resolve()

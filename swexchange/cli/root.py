@@ -17,7 +17,7 @@ from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings, from_environment
 
 _MODULES = {
-    "archive": ("archive",),
+    "archive": ("archive", "archive_search"),
     "audit": ("audit", "evidence", "reconcile", "witness"),
     "backlog": ("backlog",),
     "backup": ("backup",),

@@ -54,15 +54,15 @@ def _range(start: int, end: int, node: Node) -> bytes:
 
 def cover(start: int, end: int, node: Node) -> list[bytes]:
     """The hashes of the fewest complete subtrees that leaves [start, end) consist of, from the left."""
-    return [node(level, at >> level) for at, level in _subtrees(start, end)]
+    return [node(level, index) for level, index in subtrees(start, end)]
 
 
-def _subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """First leaf and level of each of these subtrees: the largest that begins here and does not reach too far."""
+def subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Level and index of each of these subtrees: the largest that begins here and does not reach too far."""
     while start < end:
         level = (end - start).bit_length() - 1
         level = min(level, (start & -start).bit_length() - 1) if start else level
-        yield start, level
+        yield level, start >> level
         start += 1 << level
 
 
@@ -87,7 +87,7 @@ class Range:
 
     def root(self, size: int, right: Sequence[bytes]) -> bytes:
         """The root of the tree of `size` leaves, whose other leaves are given by their `cover`. Raises ValueError."""
-        levels = [level for _, level in _subtrees(self.size, size)]
+        levels = [level for level, _ in subtrees(self.size, size)]
         if self.size > size or len(levels) != len(right):
             raise ValueError(f"between {self.size} and {size} leaves are not {len(right)} hashes")
         for value, level in zip(right, levels, strict=True):

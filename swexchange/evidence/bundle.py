@@ -10,7 +10,8 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -42,6 +43,10 @@ have got from somebody you trust:
 """
 
 
+Schemas = Callable[[str], Mapping[str, bytes]]
+"""The files of an edition, by name."""
+
+
 class Log(Protocol):
     """The Merkle log as bundles and exports need it. Every method raises StoreDown when the database fails it."""
 
@@ -61,9 +66,7 @@ class Log(Protocol):
         """The entries of a span in order."""
 
 
-def prove(
-    log: Log, exchange_id: str, keys: Callable[[], str], schemas: Callable[[str], Mapping[str, bytes]]
-) -> bytes | None:
+def prove(log: Log, exchange_id: str, keys: Callable[[], str], schemas: Schemas) -> bytes | None:
     """The bundle of an exchange; None where there is none of this id.
 
     `keys` is asked for the registered keys where the log has none, `schemas` for the files of an
@@ -76,34 +79,55 @@ def prove(
     if not exhibit.entries or signed is None:
         raise ConfigFault("this exchange is not sealed yet", where=exchange_id, do="Run `swexchange audit seal`")
     tree = TileTree(signed.size, log.tile)
-    files = dict(_entries(exhibit, tree, signed))
+    proofs = list(_entries(exhibit, tree, signed))
+    known = keys() if exhibit.keys is None else exhibit.keys
+    contents = Contents(exchange_id, proofs, exhibit.detail.encode(), known, exhibit.body, exhibit.receipt)
+    return pack(contents, exhibit.editions, schemas)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a bundle holds, but for the schemas."""
+
+    exchange_id: str
+    proofs: Sequence[tuple[bytes, str]]  # entry and tlog-proof: of the exchange, then others
+    detail: bytes
+    keys: str
+    message: bytes  # b'' = not at hand
+    receipt: bytes | None
+
+
+def pack(contents: Contents, editions: Iterable[str], schemas: Schemas) -> bytes:
+    """The bytes of a bundle."""
+    files: dict[str, bytes] = {}
+    for number, (entry, proof) in enumerate(contents.proofs):
+        files |= {f"entries/{number}.json": entry, f"entries/{number}.tlog-proof": proof.encode()}
     manifest = {
         "format": FORMAT,
-        "exchange": exchange_id,
+        "exchange": contents.exchange_id,
         "entries": [name[:-5] for name in files if name[-5:] == ".json"],
     }
     files["bundle.json"] = json.dumps(manifest, indent=1).encode()
-    files["README.txt"] = _README.format(exchange=exchange_id).encode()
-    files["detail.json"] = exhibit.detail.encode()
-    files["keys.json"] = (keys() if exhibit.keys is None else exhibit.keys).encode()
-    files |= {"message.xml": exhibit.body} if exhibit.body else {}
-    files |= {"receipt.xml": exhibit.receipt} if exhibit.receipt is not None else {}
-    for edition in exhibit.editions:
+    files["README.txt"] = _README.format(exchange=contents.exchange_id).encode()
+    files["detail.json"] = contents.detail
+    files["keys.json"] = contents.keys.encode()
+    files |= {"message.xml": contents.message} if contents.message else {}
+    files |= {"receipt.xml": contents.receipt} if contents.receipt is not None else {}
+    for edition in editions:
         files |= {f"schemas/{edition}/{name}": content for name, content in schemas(edition).items()}
     return _zip(files)
 
 
-def _entries(exhibit: Exhibit, tree: TileTree, signed: Signed) -> Iterator[tuple[str, bytes]]:
-    for number, (leaf, entry) in enumerate(exhibit.entries):
+def _entries(exhibit: Exhibit, tree: TileTree, signed: Signed) -> Iterator[tuple[bytes, str]]:
+    for leaf, entry in exhibit.entries:
         if tree.node(0, leaf) != merkle.leaf_hash(entry):
             what = f"leaf {leaf} is not what the database says now: it was changed after it was sealed"
             raise ConfigFault(what, where=exhibit.exchange_id, do="Run `swexchange audit verify`")
-        yield f"entries/{number}.json", entry
-        yield f"entries/{number}.tlog-proof", tlog_proof(leaf, tree.inclusion(leaf), signed.note).encode()
+        yield entry, tlog_proof(leaf, tree.inclusion(leaf), signed.note)
 
 
 def tlog_proof(leaf: int, path: Sequence[bytes], note: str) -> str:
-    """A tlog-proof of C2SP."""
+    """A tlog-proof of C2SP: that a leaf stands in the log, under a signed checkpoint."""
     lines = ["c2sp.org/tlog-proof@v1", f"index {leaf}", *(base64.b64encode(h).decode() for h in path)]
     return "\n".join(lines) + "\n\n" + note
 

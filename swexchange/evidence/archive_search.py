@@ -1,0 +1,175 @@
+"""Finds exchanges in archive files, without a database: by the same fields as in the audit log, and in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from swexchange.core import merkle
+from swexchange.core.log import Archived
+from swexchange.core.search import Filter
+from swexchange.evidence import bundle
+from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Stored
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT = ("message_id", "sender", "type", "outcome", "code", "route")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One exchange that was found."""
+
+    archive: str  # name of the file
+    said: Mapping[str, Any]  # the members of its entry
+
+    @property
+    def received_at(self) -> datetime:
+        """When it came."""
+        return _EPOCH + timedelta(microseconds=self.said["received_at"])
+
+
+def search(folder: Path, archives: Sequence[Archived], wanted: Filter) -> Iterator[Hit]:
+    """What a filter finds, newest files first, at most its limit. Raises Damaged."""
+    left = wanted.limit
+    for one in reversed(archives):
+        if not _may_hold(one, wanted):
+            continue
+        with closing(ArchiveFile(folder / one.name)) as file:
+            found = [said for stored in file.records(("details",)) if (said := _matching(stored, wanted))]
+        newest = sorted(found, key=lambda said: str(said["exchange"]), reverse=True)[:left]
+        yield from (Hit(one.name, said) for said in newest)
+        left -= len(newest)
+        if not left:
+            return
+
+
+def _may_hold(one: Archived, wanted: Filter) -> bool:
+    """By its times: they are stated, not proved, so a search believes them and a verifier does not."""
+    since, until = (_microseconds(at) if at else None for at in (wanted.since, wanted.until))
+    return bool(one.since) and not (
+        (since is not None and one.until < since)
+        or (until is not None and one.since >= until)
+        or (wanted.exchanges and not any(_may_hold_id(one, number) for number in wanted.exchanges))
+        or (wanted.after and one.since // 1000 > _milliseconds(wanted.after))
+    )
+
+
+def _may_hold_id(one: Archived, exchange_id: str) -> bool:
+    return one.since // 1000 <= _milliseconds(exchange_id) <= one.until // 1000
+
+
+def _milliseconds(exchange_id: str) -> int:
+    """When an exchange came: its id begins with it; 0 for what is no id."""
+    try:
+        return int(exchange_id[:12], 16)
+    except ValueError:
+        return 0
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _matching(stored: Stored, wanted: Filter) -> dict[str, Any] | None:
+    """The entry of an exchange that a filter finds; most others are known by their bytes, which is quick."""
+    if not stored.is_exchange or any(word not in stored.entry for word in _words(wanted)):
+        return None
+    said: dict[str, Any] = json.loads(stored.entry)
+    holds = (
+        all(said[name] == value for name in _EXACT if (value := getattr(wanted, name))),
+        not wanted.exchanges or said["exchange"] in wanted.exchanges,
+        not wanted.since or said["received_at"] >= _microseconds(wanted.since),
+        not wanted.until or said["received_at"] < _microseconds(wanted.until),
+        not wanted.after or said["exchange"] < wanted.after,
+        not wanted.receiver or any(copy[:2] == ["message", wanted.receiver] for copy in said["copies"]),
+        not wanted.key or _has_key(stored.parts["details"], wanted.key.name, wanted.key.value),
+    )
+    return said if all(holds) else None
+
+
+@cache
+def _words(wanted: Filter) -> tuple[bytes, ...]:
+    """What stands in every entry that a filter finds, as JSON writes it."""
+    texts = [value for name in (*_EXACT, "receiver") if (value := getattr(wanted, name))]
+    return tuple(json.dumps(text, ensure_ascii=False).encode() for text in texts)
+
+
+def _has_key(detail: bytes, name: str, value: str) -> bool:
+    if json.dumps(value, ensure_ascii=False).encode() not in detail:
+        return False
+    return any(value == found and name in ("", known) for known, found in json.loads(detail).get("keys", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One exchange in full."""
+
+    one: Archived
+    stored: Stored
+    said: Mapping[str, Any]  # the members of its entry
+
+
+def find(folder: Path, archives: Sequence[Archived], exchange_id: str) -> Found | None:
+    """An exchange with its message, receipt and details; None where it lies in no archive file. Raises Damaged."""
+    wanted = Filter(exchanges=(exchange_id,))
+    for one in archives:
+        if not _may_hold(one, wanted):
+            continue
+        with closing(ArchiveFile(folder / one.name)) as file:
+            for stored in file.records(PARTS):
+                if said := _matching(stored, wanted):
+                    return Found(one, stored, said)
+    return None
+
+
+def prove(folder: Path, archives: Sequence[Archived], found: Found, schemas: bundle.Schemas) -> bytes:
+    """The bundle of an exchange, of archive files alone: its entry, its rules' where they are known, its events'.
+
+    Raises Damaged.
+    """
+    proofs: list[tuple[bytes, str]] = []
+    keys = "[]"
+    with closing(ArchiveFile(folder / found.one.name)) as file:
+        proofs.append((found.stored.entry, _proof(file, found.stored.leaf)))
+        for leaf in file.manifest.rules:
+            entry, proof, known = file.keys(leaf)
+            if json.loads(entry)["rules"] == found.said["rules"]:
+                proofs.append((entry, proof.decode()))
+                keys = known
+    about = f'"exchange":"{found.said["exchange"]}"'.encode()
+    for one in archives:
+        if one.first < found.one.first:
+            continue
+        with closing(ArchiveFile(folder / one.name)) as file:
+            events = [s for s in file.records() if about in s.entry and s.entry.startswith(b'{"entry":"event/v1",')]
+            proofs += [(stored.entry, _proof(file, stored.leaf)) for stored in events]
+    parts = found.stored.parts
+    exhibit = bundle.Contents(
+        found.said["exchange"], proofs, parts["details"], keys, parts["messages"], parts["receipts"] or None
+    )
+    return bundle.pack(exhibit, [found.said[name] for name in ("envelope", "edition") if found.said[name]], schemas)
+
+
+def _proof(file: ArchiveFile, leaf: int) -> str:
+    """That a leaf of a file stands in the log, as a tlog-proof."""
+    manifest, note = file.manifest, file.note()
+    size = int(note.split("\n")[1])
+    hashes = {(0, stored.leaf): merkle.leaf_hash(stored.entry) for stored in file.records()}
+    end = manifest.first + manifest.entries
+    for start, stop, cover in ((0, manifest.first, manifest.left), (end, size, manifest.right)):
+        hashes.update(zip(merkle.subtrees(start, stop), cover, strict=True))
+
+    def node(level: int, index: int) -> bytes:
+        if (level, index) not in hashes:
+            if not level:
+                raise Damaged(file.path, f"the hash of leaf {index} is missing")
+            hashes[level, index] = merkle.node_hash(node(level - 1, 2 * index), node(level - 1, 2 * index + 1))
+        return hashes[level, index]
+
+    return bundle.tlog_proof(leaf, merkle.inclusion_proof(leaf, size, node), note)
