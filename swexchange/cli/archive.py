@@ -16,11 +16,14 @@ from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
 from swexchange.core.log import Archived
+from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import ArchiveFile, Damaged
 from swexchange.evidence.archiver import Archiver, Bounds
+from swexchange.evidence.pruner import Pruner
 from swexchange.observe import utc_now
+from swexchange.rules.load import load_retention
 from swexchange.settings import Settings
-from swexchange.store import open_archives
+from swexchange.store import open_archives, open_pruning
 from swexchange.store.rows import moment
 
 
@@ -131,3 +134,47 @@ def _print_problems(count: int, problems: list[tuple[str, str]]) -> None:
         table(problems)
     else:
         click.echo(f"all well: {count} archive files")
+
+
+@archive.command()
+@click.option("--yes", is_flag=True, help="Do it. Without this, only say what would be pruned.")
+@click.option("--key", "keys", multiple=True, metavar="VKEY", help="A key of the log [default: audit key].")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -> None:
+    """Take messages out of the database that are older than `retention` in routes.yaml says and lie in archive files.
+
+    Each file is read back and proved first. What is still to be done, and what is under a hold, stays.
+    Decisions, receipts and everything else stay: a repeat gets its receipt. It may be stopped at any
+    time. The daemon goes on. Exit code 1: an archive file is not what it should be; of it nothing is pruned.
+
+    \b
+    Examples:
+      swexchange archive prune
+      swexchange archive prune --yes
+    """
+    age = load_retention(Path(settings.routes)).body
+    if age is None:
+        raise ConfigFault("retention.body is not set: messages are kept for good", where=settings.routes)
+    before = utc_now() - age
+    with open_pruning(settings.database_url) as log:
+        pruner = Pruner(log, Path(settings.archive), verifiers(settings, log, keys), utc_now)
+        found = [(one, log.prunable(one, before)) for one in log.full_archives(before)]
+        told: dict[str, Any] = {
+            "before": local_time(before),
+            "messages": sum(prunable.messages for _, prunable in found),
+            "bytes": sum(prunable.bytes for _, prunable in found),
+            "open": sum(prunable.open for _, prunable in found),
+            "held": sum(prunable.held for _, prunable in found),
+            "pruned": 0,
+        }
+        try:
+            if yes:
+                with progress("messages", told["messages"]) as advance:
+                    for count in pruner.prune(before):
+                        told["pruned"] += count
+                        advance(count)
+        finally:
+            emit(told, as_json, lambda: table([(name, str(value)) for name, value in told.items()]))
+    if not yes:
+        click.echo("nothing was done; --yes does it", err=True)

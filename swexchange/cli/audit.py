@@ -92,11 +92,20 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     if trail is None:
         click.echo("there is no exchange of this id; search finds ids", err=True)
         raise SystemExit(exits.PROBLEMS)
+    if body and trail.archive:
+        click.echo(_lies_in(exchange_id, trail.archive), err=True)
+        raise SystemExit(exits.PROBLEMS)
     if body or receipt:
         sys.stdout.buffer.write(trail.decision.body if body else trail.receipt or b"")
         return
     told = _told(trail, set(behind_upstreams(settings)))
+    if trail.archive:
+        click.echo(_lies_in(exchange_id, trail.archive), err=True)
     emit(told, as_json, lambda: _print(told))
+
+
+def _lies_in(exchange_id: str, archive: str) -> str:
+    return f"its bytes lie in the archive {archive}; `swexchange archive show {exchange_id}` finds them"
 
 
 def _told(trail: Trail, remote: Set[str]) -> dict[str, Any]:
@@ -111,6 +120,7 @@ def _told(trail: Trail, remote: Set[str]) -> dict[str, Any]:
         "message_id": decision.message_id,
         "type": decision.type,
         "bytes": len(decision.body),
+        "archive": trail.archive,
         "sha256": decision.digest.hex(),
         "key": decision.key_id,
         "envelope": decision.envelope_edition,

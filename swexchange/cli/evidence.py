@@ -18,7 +18,7 @@ from swexchange.evidence import bundle
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
-from swexchange.store import Evidence, open_evidence
+from swexchange.store import Evidence, open_archives, open_evidence
 
 MOST_SHOWN = 100  # problems, unless as JSON
 
@@ -100,15 +100,17 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
     """
     known = {file: file_bytes(file).decode("utf-8", "replace") for file in kept}
     found = Findings()
-    with open_evidence(settings.database_url) as log:
-        head = log.head()
+    with open_archives(settings.database_url) as log:
+        head, last = log.head(), log.last_archive()
         with progress("leaves", head.size if head else 0) as advance:
-            problems = list(audit(log, verifiers(settings, log, keys), known, found, advance))
+            trusted = verifiers(settings, log, keys)
+            problems = list(audit(log, trusted, known, found, advance, last.end if last else 0))
     rows = [(problem.place, problem.what) for problem in problems]
     told = {
         "entries": found.size,
         "checkpoints": found.checkpoints,
         "bodies_deleted": found.deleted,
+        "bodies_archived": found.archived,
         "problems": [{"place": place, "what": what} for place, what in rows],
     }
     emit(told, as_json, lambda: _print(rows, found))
@@ -125,8 +127,10 @@ def _print(rows: list[tuple[str, str]], found: Findings) -> None:
 
 
 def _summary(found: Findings) -> str:
-    deleted = f", {found.deleted} of them without their bytes" if found.deleted else ""
-    return f"all well: {found.size} entries{deleted}, {found.checkpoints} checkpoints"
+    gone = found.deleted - found.archived
+    archived = f", the bytes of {found.archived} lie in archives" if found.archived else ""
+    deleted = f", {gone} of them without their bytes" if gone else ""
+    return f"all well: {found.size} entries{archived}{deleted}, {found.checkpoints} checkpoints"
 
 
 @group.command()
@@ -143,7 +147,10 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
     Example:
       swexchange audit prove 019cac2a9dc017bb841883fa7d7020a8 -o evidence.zip
     """
-    with open_evidence(settings.database_url) as log:
+    with open_archives(settings.database_url) as log:
+        if name := log.pruned(exchange_id):
+            what = f"the message is left out: its bytes lie in the archive {name}"
+            click.echo(f"{what}; `swexchange archive prove {exchange_id}` takes all of it from there", err=True)
         made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), lambda name: schemas_of(settings, name))
     if made is None:
         click.echo("there is no exchange of this id; search finds ids", err=True)

@@ -12,6 +12,8 @@ from functools import cache
 from multiprocessing import get_context
 from typing import TypeVar
 
+import click
+
 from swexchange.cli.wiring import load_rules
 from swexchange.core.compare import Judged
 from swexchange.core.rulebook import Rulebook
@@ -57,6 +59,14 @@ def _judge_stretch(settings: Settings, wanted: Filter, stretch: Stretch, gather:
     history, rules = _desk(settings)
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: gather(judge(history.read(wanted, stretch), rules))).result()
+
+
+def counted(history: History, wanted: Filter) -> int:
+    """How many exchanges are decided again; says on stderr how many cannot be."""
+    if gone := history.without_bytes(wanted):
+        what = "their bytes were pruned; `swexchange archive search` finds them"
+        click.echo(f"{gone:,} exchanges are left out: {what}", err=True)
+    return history.count(wanted)
 
 
 def rules_of(settings: Settings) -> Rulebook:

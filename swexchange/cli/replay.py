@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from swexchange.cli.filters import filter_options
-from swexchange.cli.judging import judge_all, rules_of
+from swexchange.cli.judging import counted, judge_all, rules_of
 from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, table
 from swexchange.cli.progress import progress
@@ -62,7 +62,7 @@ def plan(settings: Settings, /, wanted: Filter, limit: int, as_json: bool, decid
     wanted = dataclasses.replace(wanted, until=wanted.until or utc_now())
     asked = _asked(wanted, scope, limit)
     with open_history(settings.database_url) as history:
-        total = history.count(wanted)
+        total = counted(history, wanted)
     planning = Planning(scope, limit)
     with open_replays(settings.database_url) as replays, progress("planning", total) as advance:
         number = replays.begin(Plan(how, asked, digest, operator()), utc_now())

@@ -25,6 +25,7 @@ _MODULES = {
     "doctor": ("doctor",),
     "drill": ("drill",),
     "held": ("held",),
+    "hold": ("hold",),
     "keys": ("keys",),
     "receive": ("traffic",),
     "replay": ("replay", "replay_run"),

@@ -10,7 +10,7 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.filters import filter_options
-from swexchange.cli.judging import judge_all, rules_of
+from swexchange.cli.judging import counted, judge_all, rules_of
 from swexchange.cli.output import emit, table
 from swexchange.cli.progress import progress
 from swexchange.cli.routes import routes
@@ -44,7 +44,7 @@ def diff(settings: Settings, candidate: str, wanted: Filter, limit: int, as_json
     digest = rules_of(trial).digest
     wanted = dataclasses.replace(wanted, until=wanted.until or utc_now())
     with open_history(settings.database_url) as history:
-        total = history.count(wanted)
+        total = counted(history, wanted)
     found = Tally(limit)
     with progress("deciding again", total) as advance:
         for part in judge_all(trial, wanted, partial(tally, keep=limit)):

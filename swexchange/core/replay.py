@@ -123,8 +123,10 @@ class Parcel:
     delivery: Delivery | None = None  # the message to accept after all
     received_at: datetime | None = None  # when it came
     queued: tuple[Copy, ...] = ()  # to queue for an upstream, whose forwarder sends them
+    pruned: bool = False  # its bytes are not in the database any more: it cannot be sent
 
 
+PRUNED = "its bytes lie in an archive"  # the fate of an item whose message was pruned since it was planned
 BEHIND = "behind a failed one"  # the fate of an item that must not overtake another
 
 

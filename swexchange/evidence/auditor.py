@@ -65,6 +65,7 @@ class Findings:
     checkpoints: int = 0
     unsealed: int = 0  # rows that are no leaves yet
     deleted: int = 0  # exchanges whose bytes are gone; everything else of them can still be proved
+    archived: int = 0  # of these, in archive files
 
 
 def audit(
@@ -73,12 +74,16 @@ def audit(
     known: Mapping[str, str],
     found: Findings,
     advance: Callable[[int], object] = lambda _: None,
+    archived: int = 0,
 ) -> Iterator[Problem]:
-    """Everything that is wrong. `known` are checkpoints kept elsewhere, by name; `advance` is told of leaves done."""
+    """Everything that is wrong. `known` are checkpoints kept elsewhere, by name; `advance` is told of leaves done.
+
+    The first `archived` leaves lie in archive files.
+    """
     head = log.head()
     found.size = head.size if head else 0
     tile = lru_cache(maxsize=64)(log.tile)
-    yield from _rows(log, tile, found, advance)
+    yield from _rows(log, tile, found, advance, archived)
     yield from _tiles(tile, found.size)
     yield from _checkpoints(log, tile, keys, found)
     yield from _known(tile, keys, known, found.size)
@@ -102,14 +107,17 @@ def audit_unsealed(log: Log, found: Findings) -> Iterator[Problem]:
 Tile = Callable[[int, int], bytes]
 
 
-def _rows(log: Log, tile: Tile, found: Findings, advance: Callable[[int], object]) -> Iterator[Problem]:
+def _rows(log: Log, tile: Tile, found: Findings, advance: Callable[[int], object], archived: int) -> Iterator[Problem]:
     expected = 0
     for span in log.spans():
         if span.first_leaf != expected:
             where = f"leaves {min(expected, span.first_leaf)} to {max(expected, span.first_leaf) - 1}"
             yield Problem(where, "are in no span or in two: rows of `sealed` were changed")
         expected = span.first_leaf + span.leaves
+        deleted = found.deleted
         yield from _span(span, log.leaves(span, bodies=True), tile, found)
+        if span.first_leaf < archived:
+            found.archived += found.deleted - deleted
         advance(span.leaves)
     if expected != found.size:
         yield Problem(f"leaf {expected}", f"the spans end here, the last checkpoint says {found.size}")

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from swexchange.core.conclude import taken_at
 from swexchange.core.model import Copy, Decision, Delivery, Fate, Outcome, Recorded
-from swexchange.core.replay import BEHIND, Done, Parcel, waves
+from swexchange.core.replay import BEHIND, PRUNED, Done, Parcel, waves
 from swexchange.core.rulebook import Rulebook
 from swexchange.crashpoint import crashpoint
 from swexchange.decider import decide_as_of
@@ -130,10 +130,10 @@ class Run:
 
     def _send_wave(self, parcels: Sequence[Parcel]) -> list[Done]:
         """Send items of which no two are of one lane; what stands behind a failed one must not overtake it."""
-        free = [p for p in parcels if p.lane not in self._behind]
-        behind = [Done(p, BEHIND) for p in parcels if p.lane in self._behind]
+        left = [Done(p, PRUNED if p.pruned else BEHIND) for p in parcels if p.pruned or p.lane in self._behind]
+        free = [p for p in parcels if not (p.pruned or p.lane in self._behind)]
         sent = self._publish([p for p in free if p.delivery is None])
-        return sent + self._accept([p for p in free if p.delivery is not None]) + behind
+        return sent + self._accept([p for p in free if p.delivery is not None]) + left
 
     def _publish(self, parcels: Sequence[Parcel]) -> list[Done]:
         marked = _Marked(self.sink, self.replay_id)

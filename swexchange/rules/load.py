@@ -12,6 +12,7 @@ from swexchange.core.keys import Key
 from swexchange.core.rulebook import Limits, Participant, Rulebook, Upstream
 from swexchange.rules import structure
 from swexchange.rules.parties import read_keys, read_participants, read_platform
+from swexchange.rules.retention import Retention, read_retention
 from swexchange.rules.routes import RouteReader
 from swexchange.rules.sheet import Sheet
 from swexchange.rules.types import Schemas, TypeReader
@@ -63,6 +64,11 @@ def load_upstreams(path: Path) -> dict[str, Upstream]:
     upstreams = read_upstreams(sheet, read_participants(sheet))
     sheet.raise_any()
     return upstreams
+
+
+def load_retention(path: Path) -> Retention:
+    """How long things are kept, alone: quick. Raises RulesInvalid."""
+    return read_retention(_sheet(yamlfile.read(path)))
 
 
 def _sheet(file: YamlFile) -> Sheet:

@@ -12,7 +12,9 @@ from swexchange.store.audit_log import AuditLog
 from swexchange.store.backlog import Backlog
 from swexchange.store.evidence import Evidence
 from swexchange.store.history import History
+from swexchange.store.holds import Holds
 from swexchange.store.owed import FullLedger
+from swexchange.store.pruning import Pruning
 from swexchange.store.replay_run import Runner, Running
 from swexchange.store.replays import Replays
 from swexchange.store.tally import Tally
@@ -27,6 +29,8 @@ __all__ = [
     "Filter",
     "FullLedger",
     "History",
+    "Holds",
+    "Pruning",
     "Replays",
     "Runner",
     "Running",
@@ -36,7 +40,9 @@ __all__ = [
     "open_backlog",
     "open_evidence",
     "open_history",
+    "open_holds",
     "open_ledger",
+    "open_pruning",
     "open_replays",
     "open_running",
     "open_tally",
@@ -71,6 +77,18 @@ def open_archives(url: str) -> AbstractContextManager[Archives]:
     """What is archived, and is to be. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
     return closing(Archives(url))
+
+
+def open_pruning(url: str) -> AbstractContextManager[Pruning]:
+    """What may be taken out of the database. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Pruning(url))
+
+
+def open_holds(url: str) -> AbstractContextManager[Holds]:
+    """Legal holds. Raises ConfigFault unless the database is at the current version."""
+    require_current(url)
+    return closing(Holds(url))
 
 
 def open_history(url: str) -> AbstractContextManager[History]:

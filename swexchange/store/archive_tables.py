@@ -1,10 +1,10 @@
-"""The table of archive files: which leaves lie in which. docs/reference/evidence.md."""
+"""The tables of archive files, which leaves lie in which, and of legal holds. docs/reference/evidence.md."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
-from swexchange.store.tables import metadata
+from swexchange.store.tables import Number, metadata
 
 archive = Table(
     "archive",
@@ -17,4 +17,18 @@ archive = Table(
     Column("since", BigInteger, nullable=False),  # when the first of its exchanges came; 0: it has none
     Column("until", BigInteger, nullable=False),
     Column("made_at", BigInteger, nullable=False),
+    Column("emptied_at", BigInteger),  # none of its messages is in the database any more
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("wanted", Text, nullable=False),  # JSON: what it holds
+    Column("placed_at", BigInteger, nullable=False),
+    Column("placed_by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("lifted_at", BigInteger),
+    Column("lifted_by", Text, nullable=False, server_default=""),
+    Column("lifted_why", Text, nullable=False, server_default=""),
 )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Connection, Select, and_, insert, select
 
 from swexchange.core.log import Archived, Kind, LoggedRules, Record, Span
 from swexchange.store import leaves, rows
@@ -14,6 +14,7 @@ from swexchange.store.archive_tables import archive
 from swexchange.store.evidence import Evidence
 from swexchange.store.evidence_tables import rules, sealed
 from swexchange.store.exhibit import entries_of
+from swexchange.store.tables import HAS_BYTES, exchange
 
 _COLUMNS = {"first": "first_leaf"} | {name: name for name in ("leaves", "name", "digest", "size", "since", "until")}
 
@@ -63,11 +64,28 @@ class Archives(Evidence):
                     found.append(LoggedRules(digest, leaf, entry, keys))
         return found
 
+    def pruned(self, exchange_id: str) -> str:
+        """The archive file where an exchange's bytes lie that are not in the database any more; '' = they are."""
+        query = select(exchange.c.batch_id).where(exchange.c.exchange_id == exchange_id, ~HAS_BYTES)
+        with self._reading() as connection:
+            batch_id = connection.execute(query).scalar()
+            return archive_of(connection, batch_id) if batch_id is not None else ""
+
     def note_archive(self, made: Archived, now: datetime) -> None:
         """Remember an archive file. Raises Unstorable where another archiver was quicker."""
         row = {column: getattr(made, name) for name, column in _COLUMNS.items()}
         with self._writing() as connection:
             connection.execute(insert(archive), {**row, "made_at": rows.microseconds(now)})
+
+
+def archive_of(connection: Connection, batch_id: int) -> str:
+    """The archive file that holds a batch; '' where it lies in none."""
+    begun = and_(sealed.c.kind == str(Kind.BATCH), sealed.c.first <= batch_id)
+    span = connection.execute(select(sealed).where(begun).order_by(sealed.c.first.desc()).limit(1)).mappings().first()
+    if span is None or span["last"] < batch_id:
+        return ""
+    found = connection.execute(_newest_first.where(archive.c.first_leaf <= span["first_leaf"]).limit(1)).first()
+    return found.name if found and span["first_leaf"] < found.first_leaf + found.leaves else ""
 
 
 _newest_first = select(archive).order_by(archive.c.first_leaf.desc())

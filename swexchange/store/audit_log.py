@@ -15,6 +15,7 @@ from swexchange.core.identity import first_id
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.core.search import Filter
 from swexchange.store import rows
+from swexchange.store.archives import archive_of
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
 from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
@@ -59,6 +60,7 @@ class Trail:
     copies: tuple[CopyTrail, ...]
     events: tuple[tuple[datetime, str, str], ...]  # time, what, detail; in order
     receipt: bytes | None
+    archive: str  # the archive file where the message's bytes lie, which are not here any more; '' = they are here
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ _decided_since = and_(
     _later.c.digest == exchange.c.digest, _later.c.submitter == exchange.c.submitter, _later.c.code != HELD
 )
 _held = (NOT_ACCEPTED, exchange.c.code == HELD, ~exists(select(_later.c.seq).where(_decided_since)))
+is_waiting_for_an_operator = and_(*_held)
 _is_refused = exchange.c.outcome == str(Outcome.REJECTED)
 _waiting = select(func.count(), func.min(exchange.c.received_at)).where(WAITING)
 _due_by_recipient = (
@@ -235,6 +238,7 @@ def _trail(connection: Connection, row: rows.Row) -> Trail:
         copies=tuple(_copy_trail(c, row) for c in copies),
         events=tuple((rows.moment(at), what, detail) for at, what, detail in events),
         receipt=next(receipts, None),
+        archive="" if row["body"] else archive_of(connection, row["batch_id"]),
     )
 
 

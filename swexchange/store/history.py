@@ -13,7 +13,7 @@ from swexchange.core.model import Kind
 from swexchange.core.search import Filter
 from swexchange.store import rows
 from swexchange.store.audit_log import AuditLog, conditions
-from swexchange.store.tables import batch, copy, exchange
+from swexchange.store.tables import HAS_BYTES, batch, copy, exchange
 
 TOGETHER = 25  # exchanges in memory at once, with their bodies
 
@@ -32,13 +32,19 @@ class History(AuditLog):
     def count(self, wanted: Filter) -> int:
         """How many exchanges there are."""
         with self._reading() as connection:
-            counted = select(func.count()).select_from(exchange).where(*conditions(wanted))
+            counted = select(func.count()).select_from(exchange).where(*_wanted(wanted))
             return int(connection.execute(counted).scalar_one())
+
+    def without_bytes(self, wanted: Filter) -> int:
+        """How many exchanges it leaves out: their bytes are in archive files, and no longer here."""
+        with self._reading() as connection:
+            gone = select(func.count()).select_from(exchange).where(*conditions(wanted), ~HAS_BYTES)
+            return int(connection.execute(gone).scalar_one())
 
     def stretches(self, wanted: Filter, size: int) -> Iterator[Stretch]:
         """Stretches of this many exchanges, the last one shorter, without gap or overlap."""
         number, after = exchange.c.exchange_id, ""
-        query = select(number).where(*conditions(wanted)).order_by(number)
+        query = select(number).where(*_wanted(wanted)).order_by(number)
         while True:
             with self._reading() as connection:
                 behind = query.where(number > after)
@@ -54,7 +60,7 @@ class History(AuditLog):
         """The exchanges of a stretch; only few of them are in memory at a time."""
         number = exchange.c.exchange_id
         query = select(exchange, batch.c.rules_digest, batch.c.settled_at)
-        query = query.join_from(exchange, batch, batch.c.id == exchange.c.batch_id).where(*conditions(wanted))
+        query = query.join_from(exchange, batch, batch.c.id == exchange.c.batch_id).where(*_wanted(wanted))
         query = query.where(number > stretch.after, number <= stretch.through).order_by(number)
         with self._reading() as connection:
             found = connection.execute(query, execution_options={"yield_per": TOGETHER}).mappings()
@@ -67,6 +73,10 @@ class History(AuditLog):
                         parent=rows.parent_of(row),
                         copies=tuple(copies.get(row["seq"], ())),
                     )
+
+
+def _wanted(wanted: Filter) -> list[Any]:
+    return [*conditions(wanted), HAS_BYTES]
 
 
 def _copies(connection: Connection, part: Sequence[rows.Row]) -> dict[int, list[PastCopy]]:

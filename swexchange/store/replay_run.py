@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, exists, func, insert, select, update
 
 from swexchange.core.model import Copy, Event, Happening, Kind
-from swexchange.core.replay import BEHIND, Does, Done, Parcel
+from swexchange.core.replay import BEHIND, PRUNED, Does, Done, Parcel
 from swexchange.errors import Busy, ConfigFault, Unstorable
 from swexchange.store import rows
 from swexchange.store.ledger import note
@@ -128,7 +128,7 @@ class Running(Replays):
             note(connection, (h for one in done for h in self._happenings(one)), at)
 
     def _happenings(self, one: Done) -> Iterator[Happening]:
-        if one.fate == BEHIND:  # it was not touched
+        if one.fate in (BEHIND, PRUNED):  # it was not touched
             return
         said = f"{self._id} {one.fate}".strip()
         for sent in one.parcel.copies:
@@ -186,6 +186,8 @@ def _receipts(connection: Connection, seqs: Sequence[int]) -> dict[int, bytes]:
 def _parcel(row: rows.Row, receipt: bytes | None, remote: Set[str]) -> Parcel:
     recorded = rows.decision_of(row, "")
     number, lane = recorded.exchange_id, recorded.lane
+    if rows.is_pruned(row):
+        return Parcel(row["seq"], number, lane, (), pruned=True)
     if row["does"] == Does.ACCEPT:
         return Parcel(row["seq"], number, lane, (), recorded.again, recorded.received_at)
     targets = json.loads(row["targets"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from swexchange.core.model import (
     ReceiverResult,
 )
 
+_NOTHING = hashlib.sha256(b"").digest()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -146,6 +148,11 @@ def decision_of(row: Row, rules_digest: str) -> Decision:
         askers=tuple(detail.get("askers", ())),
         lane=detail.get("lane", ""),
     )
+
+
+def is_pruned(row: Row) -> bool:
+    """Whether an exchange's bytes were taken out of the database; an empty message has none to begin with."""
+    return not row["body"] and bytes(row["digest"]) != _NOTHING
 
 
 def first_detail(detail: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.process.house import ROOT, House, until
+from tests.process.house import INTEGRATOR, ROOT, House, until
 from tests.process.test_sealing import ORIGIN, size, work
 
 MESSAGES = 5
@@ -33,13 +36,18 @@ def sealed(home: House) -> dict[str, str]:
     return environment
 
 
-def checked(home: House, sealed: dict[str, str]) -> str:
-    """What bin/verify-evidence proves of the folder."""
+def proved(home: House, sealed: dict[str, str], path: Path | str) -> str:
+    """What bin/verify-evidence proves."""
     key = home.cli("audit", "key", environment=sealed).stdout.strip()
-    command = [sys.executable, "-I", ROOT / "bin" / "verify-evidence", "--log", key, sealed["SWX_ARCHIVE"]]
+    command = [sys.executable, "-I", str(ROOT / "bin" / "verify-evidence"), "--log", key, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def checked(home: House, sealed: dict[str, str]) -> str:
+    """What it proves of the archive files."""
+    return proved(home, sealed, sealed["SWX_ARCHIVE"])
 
 
 def listed(home: House, sealed: dict[str, str]) -> list[dict[str, Any]]:
@@ -76,3 +84,92 @@ def test_killed_while_archiving_the_next_goes_on(home: House, sealed: dict[str, 
     assert done.returncode == 0, done.stderr
     assert f"leaves 0 to {MESSAGES} without a gap" in checked(home, sealed)
     assert sum(one["leaves"] for one in listed(home, sealed)) == MESSAGES + 1
+
+
+def test_an_exchange_is_found_and_proved_from_archives_alone(home: House, sealed: dict[str, str]) -> None:
+    assert home.cli("archive", "write", "--all", "--entries", "2", environment=sealed).returncode == 0
+    found = json.loads(home.cli("archive", "search", "--sender", INTEGRATOR, "--json", environment=sealed).stdout)
+    recorded = json.loads(home.cli("audit", "search", "--json", environment=sealed).stdout)
+    assert [one["exchange"] for one in found] == [one["exchange_id"] for one in recorded]
+    number = found[-1]["exchange"]
+    for part in ("--body", "--receipt"):
+        old, archived = (home.cli(noun, "show", number, part, environment=sealed) for noun in ("audit", "archive"))
+        assert (archived.returncode, archived.stdout) == (0, old.stdout)
+    assert number in home.cli("archive", "show", number, environment=sealed).stdout
+    bundle = home.folder / "evidence.zip"
+    done = home.cli("archive", "prove", number, "-o", str(bundle), environment=sealed)
+    assert done.returncode == 0, done.stderr
+    said = proved(home, sealed, bundle)
+    assert "keys: as the log recorded them" in said
+    assert f"signed by {INTEGRATOR}" in said
+    assert home.cli("archive", "show", "0" * 32, environment=sealed).returncode == 1
+    assert home.cli("archive", "search", "--message-id", "NOBODY", environment=sealed).returncode == 1
+
+
+@pytest.fixture
+def aged(home: House) -> dict[str, str]:
+    """A house whose messages came 500 days ago, and lie in archive files; they are kept for 400."""
+    assert home.cli("keys", "new", "audit").returncode == 0
+    environment = {
+        "SWX_AUDIT_KEY": "audit",
+        "SWX_AUDIT_ORIGIN": ORIGIN,
+        "SWX_AUDIT_HEAD": str(home.folder / "audit.head"),
+        "SWX_ARCHIVE": str(home.folder / "archive"),
+    }
+    assert work(home, {}, 0, MESSAGES).stop() == 0
+    with closing(sqlite3.connect(home.folder / "exchange.db")) as link:
+        link.execute("UPDATE exchange SET received_at = received_at - 500 * 86400000000")
+        link.commit()
+    for command in (("audit", "seal"), ("archive", "write", "--all")):
+        done = home.cli(*command, environment=environment)
+        assert done.returncode == 0, done.stderr
+    assert home.cli("archive", "prune", environment=environment).returncode == 2  # nothing says how long to keep
+    home.routes.write_text(home.routes.read_text("utf-8") + "\nretention: {body: 400 days}\n", "utf-8")
+    return environment
+
+
+def with_bytes(home: House) -> int:
+    with closing(sqlite3.connect(home.folder / "exchange.db")) as link:
+        found: int = link.execute("SELECT count(*) FROM exchange WHERE length(body) > 0").fetchone()[0]
+        return found
+
+
+@pytest.mark.parametrize("point", ["prune-proved", "pruned"])
+def test_killed_while_pruning_the_next_goes_on(home: House, aged: dict[str, str], point: str) -> None:
+    """And whatever was pruned stays known: a repeat gets its receipt, the log fits together."""
+    asked = home.cli("archive", "prune", "--json", environment=aged)
+    assert (json.loads(asked.stdout)["messages"], with_bytes(home)) == (MESSAGES, MESSAGES)
+    died = home.cli("archive", "prune", "--yes", environment=aged | {"SWX_CRASH_AT": point})
+    assert died.returncode == -signal.SIGKILL
+    done = home.cli("archive", "prune", "--yes", environment=aged)
+    assert done.returncode == 0, done.stderr
+    assert with_bytes(home) == 0
+
+    told = json.loads(home.cli("audit", "verify", "--json", environment=aged).stdout)
+    assert (told["problems"], told["bodies_archived"]) == ([], MESSAGES)
+    number = json.loads(home.cli("audit", "search", "--json").stdout)[0]["exchange_id"]
+    shown = home.cli("audit", "show", number, "--body")
+    assert (shown.returncode, shown.stdout, "its bytes lie in the archive 0000" in shown.stderr) == (1, "", True)
+    planned = home.cli("replay", "plan", "--json")
+    assert "5 exchanges are left out: their bytes were pruned" in planned.stderr
+    bundle = home.folder / "evidence.zip"
+    made = home.cli("audit", "prove", number, "-o", str(bundle), environment=aged)
+    assert (made.returncode, "`swexchange archive prove" in made.stderr) == (0, True)
+
+    daemon = work(home, {}, 0, MESSAGES)  # the same messages again: the stored receipts, and nothing else
+    assert daemon.stop() == 0
+    assert len(json.loads(home.cli("audit", "search", "--json").stdout)) == MESSAGES
+
+
+def test_what_is_under_a_hold_is_not_pruned(home: House, aged: dict[str, str]) -> None:
+    placed = home.cli("hold", "add", "--sender", INTEGRATOR, "--reason", "case 117")
+    assert (placed.returncode, placed.stdout.strip()) == (0, "1")
+    assert f"{MESSAGES} exchanges are under it now" in placed.stderr
+    assert "case 117" in home.cli("hold", "list").stdout
+    told = json.loads(home.cli("archive", "prune", "--yes", "--json", environment=aged).stdout)
+    assert (told["held"], told["pruned"], with_bytes(home)) == (MESSAGES, 0, MESSAGES)
+    assert home.cli("hold", "lift", "1", "--reason", "closed").returncode == 0
+    assert home.cli("hold", "lift", "1", "--reason", "closed").returncode == 2
+    assert home.cli("hold", "list").returncode == 1
+    told = json.loads(home.cli("archive", "prune", "--yes", "--json", environment=aged).stdout)
+    assert (told["held"], told["pruned"], with_bytes(home)) == (0, MESSAGES, 0)

@@ -1,4 +1,4 @@
-"""Archive files of sealed leaves."""
+"""Archive files of sealed leaves, and legal holds."""
 
 from alembic import op
 
@@ -14,12 +14,25 @@ CREATE TABLE archive (
     size BIGINT NOT NULL,
     since BIGINT NOT NULL,
     until BIGINT NOT NULL,
-    made_at BIGINT NOT NULL
+    made_at BIGINT NOT NULL,
+    emptied_at BIGINT
+);
+CREATE TABLE hold (
+    id {serial} NOT NULL PRIMARY KEY,
+    wanted TEXT NOT NULL,
+    placed_at BIGINT NOT NULL,
+    placed_by TEXT NOT NULL,
+    why TEXT NOT NULL,
+    lifted_at BIGINT,
+    lifted_by TEXT NOT NULL DEFAULT '',
+    lifted_why TEXT NOT NULL DEFAULT ''
 )
 """
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make the tables."""
     on_sqlite = op.get_bind().dialect.name == "sqlite"
-    op.execute(_TABLES.format(bytes="BLOB" if on_sqlite else "BYTEA"))
+    words = {"bytes": "BLOB", "serial": "INTEGER"} if on_sqlite else {"bytes": "BYTEA", "serial": "BIGSERIAL"}
+    for statement in _TABLES.format(**words).split(";"):
+        op.execute(statement)

@@ -1,0 +1,21 @@
+"""How long things are kept in the database once they lie in archive files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from swexchange.rules.sheet import Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The least ages at which things may be pruned; None = they are kept for good."""
+
+    body: timedelta | None = None  # the messages' bytes
+
+
+def read_retention(sheet: Sheet) -> Retention:
+    """What `retention` says. The JSON Schema has checked its form: `400 days`."""
+    given = sheet.data.get("retention") or {}
+    return Retention(**{name: timedelta(days=int(text.split()[0])) for name, text in given.items()})

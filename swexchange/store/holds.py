@@ -1,0 +1,110 @@
+"""Legal holds: what may not be pruned, by whom and why. A hold is a filter: what comes later is held too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, not_, or_, select, text, true, update
+
+from swexchange.core.model import BusinessKey
+from swexchange.core.search import Filter
+from swexchange.errors import ConfigFault
+from swexchange.store import rows
+from swexchange.store.archive_tables import hold
+from swexchange.store.audit_log import conditions
+from swexchange.store.database import Database
+from swexchange.store.engine import is_sqlite
+from swexchange.store.tables import exchange
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/hold', 0))")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One hold, in force until it is lifted."""
+
+    id: int
+    wanted: Filter
+    placed_at: datetime
+    placed_by: str
+    why: str
+    lifted_at: datetime | None
+    lifted_by: str
+    lifted_why: str
+
+
+class Holds(Database):
+    """All holds of a database; close it."""
+
+    def add(self, wanted: Filter, who: str, why: str, now: datetime) -> int:
+        """Hold what a filter finds, now and later; the hold's number. Once it returns, nothing of it is pruned."""
+        row = {"wanted": _written(wanted), "placed_at": rows.microseconds(now), "placed_by": who, "why": why}
+        with self._writing() as connection:
+            lock(connection)
+            return int(connection.execute(insert(hold).values(row).returning(hold.c.id)).scalar_one())
+
+    def lift(self, number: int, who: str, why: str, now: datetime) -> None:
+        """End a hold. Raises ConfigFault where there is none of this number in force."""
+        lifted = {"lifted_at": rows.microseconds(now), "lifted_by": who, "lifted_why": why}
+        this = and_(hold.c.id == number, hold.c.lifted_at.is_(None))
+        with self._writing() as connection:
+            if not connection.execute(update(hold).where(this).values(lifted)).rowcount:
+                raise ConfigFault(f"no hold {number} is in force", do="`swexchange hold list` lists those that are")
+
+    def list(self) -> Sequence[Hold]:
+        """All holds, the latest first, lifted ones too."""
+        with self._reading() as connection:
+            found = connection.execute(select(hold).order_by(hold.c.id.desc())).mappings().all()
+        return [
+            Hold(
+                **{
+                    **row,
+                    "wanted": _read(row["wanted"]),
+                    "placed_at": rows.moment(row["placed_at"]),
+                    "lifted_at": rows.moment_if(row["lifted_at"]),
+                }
+            )
+            for row in found
+        ]
+
+    def count(self, wanted: Filter) -> int:
+        """How many exchanges a filter finds, whatever its limit."""
+        counted = select(func.count()).select_from(exchange).where(*conditions(wanted))
+        with self._reading() as connection:
+            return int(connection.execute(counted).scalar_one())
+
+
+def lock(connection: Connection) -> None:
+    """Holds do not change while this transaction lasts, and it knows all of them. SQLite has one writer anyway."""
+    if not is_sqlite(connection):
+        connection.execute(_LOCK)
+
+
+def is_held(connection: Connection) -> ColumnElement[bool]:
+    """Whether an exchange is under a hold that is in force."""
+    wanted = connection.execute(select(hold.c.wanted).where(hold.c.lifted_at.is_(None))).scalars()
+    held = [and_(true(), *conditions(_read(text))) for text in wanted]
+    return or_(*held) if held else not_(true())
+
+
+def _written(wanted: Filter) -> str:
+    """A filter as JSON; what it does not say is left out."""
+    return json.dumps(dict(_values(wanted)), ensure_ascii=False)
+
+
+def _values(wanted: Filter) -> Iterator[tuple[str, Any]]:
+    for name, value in dataclasses.asdict(wanted).items():
+        if value and name not in ("after", "limit"):
+            yield name, rows.microseconds(value) if isinstance(value, datetime) else value
+
+
+def _read(text: str) -> Filter:
+    told = json.loads(text)
+    times = {name: rows.moment(told[name]) for name in ("since", "until") if name in told}
+    keys = {"key": BusinessKey(**told["key"])} if "key" in told else {}
+    return Filter(**{**told, **times, **keys, "exchanges": tuple(told.get("exchanges", ()))})

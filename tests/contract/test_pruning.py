@@ -1,0 +1,276 @@
+"""Pruning and legal holds, on both databases: what is old, archived, proved and done with goes, and stays known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from swexchange.core.codes import HELD
+from swexchange.core.identity import identity
+from swexchange.core.keys import SigningKey
+from swexchange.core.model import BusinessKey, Fate
+from swexchange.core.search import Filter
+from swexchange.errors import ConfigFault
+from swexchange.evidence.archive_file import Damaged
+from swexchange.evidence.archive_search import find, search
+from swexchange.evidence.archiver import Archiver, Bounds
+from swexchange.evidence.auditor import Findings, audit
+from swexchange.evidence.pruner import Pruner
+from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.store import FullLedger, open_audit_log, open_history, open_holds, open_pruning
+from swexchange.store.pruning import AT_ONCE, Pruning
+from tests.contract.conftest import Database
+from tests.contract.exchanges import (
+    ALICE,
+    BOB,
+    CUSTOMS,
+    NOW,
+    RULES,
+    accepted,
+    after,
+    deliver,
+    record,
+    rejected,
+    waiting,
+)
+
+KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"
+LATER = after(days=401)
+KEYED = BusinessKey("EntryId", "530420261000000017")
+
+
+@pytest.fixture
+def log(database: Database) -> Iterator[Pruning]:
+    with open_pruning(database.url) as opened:
+        yield opened
+
+
+class Place:
+    """A log, its sealer, its archive files, and who prunes."""
+
+    def __init__(self, log: Pruning, folder: Path) -> None:
+        self.log, self.folder = log, folder / "archive"
+        self.sealer = Sealer(log, ORIGIN, KEY, HighWater(folder / "audit.head"), lambda: NOW)
+
+    def archive(self) -> None:
+        """Seal and archive everything."""
+        while self.sealer.seal():
+            pass
+        keys = [self.sealer.verifier]
+        list(Archiver(self.log, self.folder, keys, lambda: NOW, lambda _: None, Bounds(10)).write_all(everything=True))
+
+    def prune(self, before: datetime = LATER) -> int:
+        """How many messages went."""
+        return sum(Pruner(self.log, self.folder, [self.sealer.verifier], lambda: NOW, lambda _: None).prune(before))
+
+    def verify(self) -> Findings:
+        """What an audit finds, which is nothing wrong."""
+        found, last = Findings(), self.log.last_archive()
+        assert list(audit(self.log, [self.sealer.verifier], {}, found, archived=last.end if last else 0)) == []
+        return found
+
+
+@pytest.fixture
+def place(log: Pruning, tmp_path: Path) -> Place:
+    return Place(log, tmp_path)
+
+
+def with_bytes(database: Database) -> set[str]:
+    """The message ids (or, of refused ones, ids) whose bytes are in the database."""
+    found = database.rows("SELECT message_id, exchange_id FROM exchange WHERE length(body) > 0")
+    return {message or exchange for message, exchange in found}
+
+
+def test_only_messages_go_and_everything_is_still_proved(database: Database, ledger: FullLedger, place: Place) -> None:
+    many = [accepted(f"M{n}") for n in range(AT_ONCE + 20)]
+    deliver(ledger, *many, rejected())
+    place.archive()
+    assert place.prune() == AT_ONCE + 21
+    assert with_bytes(database) == set()
+    found = place.verify()
+    assert (found.size, found.deleted, found.archived) == (AT_ONCE + 21,) * 3
+    assert place.log.full_archives(LATER) == []
+    assert place.prune() == 0
+
+
+def test_a_repeat_is_still_known_and_gets_its_receipt(database: Database, ledger: FullLedger, place: Place) -> None:
+    message = accepted()
+    deliver(ledger, message)
+    place.archive()
+    place.prune()
+    with ledger.write({identity(message)}, LATER, RULES) as book:
+        (known,) = book.known({identity(message)}).values()
+    assert known.digest == message.digest
+    assert (known.receipt, known.unsent) == (message.receipt, ())
+
+
+def test_what_is_younger_or_not_archived_stays(database: Database, ledger: FullLedger, place: Place) -> None:
+    old, young = accepted("OLD"), accepted("YOUNG", at=after(days=2))
+    deliver(ledger, old, young)
+    place.archive()
+    deliver(ledger, accepted("NEXT"))
+    assert place.prune(after(days=1)) == 1
+    assert with_bytes(database) == {"YOUNG", "NEXT"}
+    assert place.prune() == 1
+    assert with_bytes(database) == {"NEXT"}
+
+
+def _open_things(ledger: FullLedger) -> list[str]:
+    """Of each kind of thing that is still to be done, one."""
+    record(ledger, accepted("UNSETTLED"))
+    due = accepted("DUE")
+    ledger.settle(record(ledger, due), [(due.copies[0], Fate.RETURNED)], NOW)
+    queued = accepted("QUEUED")
+    ledger.settle(record(ledger, queued, remote=frozenset({CUSTOMS})), [], NOW)
+    deliver(ledger, waiting("WAITING"))
+    held = rejected(b"<bad/>", code=HELD)
+    deliver(ledger, held)
+    return ["UNSETTLED", "DUE", "QUEUED", "WAITING", held.exchange_id]
+
+
+def test_what_is_open_stays(database: Database, ledger: FullLedger, place: Place) -> None:
+    names = _open_things(ledger)
+    replayed = accepted("REPLAYED")
+    deliver(ledger, replayed)
+    (seq,) = database.rows("SELECT seq FROM exchange WHERE message_id = 'REPLAYED'")[0]
+    with closing(database.connect()) as link:
+        link.execute(f"INSERT INTO replay_item VALUES ('r', {seq}, 'send', '[]', 'open', NULL, NULL)")
+        link.commit()
+    deliver(ledger, accepted("DONE"))
+    place.archive()
+    wanted = place.log.prunable(place.log.full_archives(LATER)[0], LATER)
+    assert (wanted.messages, wanted.bytes, wanted.open, wanted.held) == (1, len(accepted("DONE").body), 6, 0)
+    assert place.prune() == 1
+    assert with_bytes(database) == {*names, "REPLAYED"}
+    with closing(database.connect()) as link:
+        link.execute("UPDATE replay_item SET state = 'sent'")
+        link.execute("UPDATE copy SET state = 'sent' WHERE state IN ('due', 'queued')")
+        link.commit()
+    assert place.prune() == 3
+    assert with_bytes(database) == {"UNSETTLED", "WAITING", names[-1]}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Filter(message_id="KEPT"),
+        Filter(key=BusinessKey("", KEYED.value)),
+        Filter(sender=BOB),
+        Filter(since=after(hours=1), until=after(hours=3)),
+        Filter(exchanges=(accepted("KEPT", BOB, at=after(hours=2), keys=[KEYED]).exchange_id,)),
+    ],
+)
+def test_what_is_under_a_hold_stays(database: Database, ledger: FullLedger, place: Place, wanted: Filter) -> None:
+    """Whatever it was looked for by; even if it comes after the hold was placed; until the last hold is lifted."""
+    with open_holds(database.url) as holds:
+        first, second = (holds.add(wanted, "alice@desk", "case 117", NOW) for _ in range(2))
+        deliver(ledger, accepted("KEPT", BOB, at=after(hours=2), keys=[KEYED]), accepted("M1"))
+        assert holds.count(wanted) == 1
+        place.archive()
+        assert place.log.prunable(place.log.full_archives(LATER)[0], LATER).held == 1
+        assert place.prune() == 1
+        holds.lift(first, "bob@desk", "closed", LATER)
+        assert place.prune() == 0
+        assert with_bytes(database) == {"KEPT"}
+        holds.lift(second, "bob@desk", "closed", LATER)
+        assert place.prune() == 1
+        with pytest.raises(ConfigFault, match="no hold 2 is in force"):
+            holds.lift(second, "bob@desk", "closed", LATER)
+        (last, _) = holds.list()
+    told = (last.id, last.wanted, last.placed_by, last.why, last.lifted_at, last.lifted_by, last.lifted_why)
+    assert told == (second, wanted, "alice@desk", "case 117", LATER, "bob@desk", "closed")
+
+
+def test_a_hold_on_everything(database: Database, ledger: FullLedger, place: Place) -> None:
+    deliver(ledger, accepted(), rejected())
+    place.archive()
+    with open_holds(database.url) as holds:
+        holds.add(Filter(), "alice@desk", "inspection", NOW)
+    assert place.prune() == 0
+
+
+def test_an_archive_that_proves_nothing_prunes_nothing(
+    database: Database, ledger: FullLedger, place: Place, tmp_path: Path
+) -> None:
+    deliver(ledger, accepted())
+    place.archive()
+    (path,) = place.folder.glob("*.zip")
+    content = path.read_bytes()
+    for bad in (content[:200] + bytes((content[200] ^ 1,)) + content[201:], content + b"\0", content[:-1], b""):
+        path.write_bytes(bad)
+        with pytest.raises(Damaged):
+            place.prune()
+    path.unlink()
+    with pytest.raises(Damaged):
+        place.prune()
+    assert with_bytes(database) == {"M1"}
+    path.write_bytes(content)
+    assert place.prune() == 1
+
+
+def test_a_message_that_the_archive_does_not_have_stays(database: Database, ledger: FullLedger, place: Place) -> None:
+    """Its bytes had been deleted when it was archived, and came back: from a backup, say."""
+    deliver(ledger, accepted())
+    body = bytes(database.rows("SELECT body FROM exchange")[0][0])
+    for content in (b"", body):
+        with closing(database.connect()) as link:
+            mark = "?" if database.kind == "sqlite" else "%s"
+            link.execute(f"UPDATE exchange SET body = {mark}", (content,))
+            link.commit()
+        place.archive()
+    assert place.prune() == 0
+    assert with_bytes(database) == {"M1"}
+
+
+def test_show_and_what_ifs_say_where_it_lies(database: Database, ledger: FullLedger, place: Place) -> None:
+    message, other = accepted(), accepted("M2", at=after(days=500))
+    deliver(ledger, message, other)
+    place.archive()
+    place.prune()
+    (made,) = place.log.archives()
+    with open_audit_log(database.url) as audit_log:
+        shown, whole = audit_log.show(message.exchange_id), audit_log.show(other.exchange_id)
+    assert shown
+    assert whole
+    assert (shown.archive, whole.archive) == (made.name, "")
+    assert (place.log.pruned(message.exchange_id), place.log.pruned(other.exchange_id)) == (made.name, "")
+    with open_history(database.url) as history:
+        assert (history.count(Filter()), history.without_bytes(Filter())) == (1, 1)
+        (stretch,) = history.stretches(Filter(), 10)
+        assert [past.decision.exchange_id for past in history.read(Filter(), stretch)] == [other.exchange_id]
+
+
+def test_a_pruned_exchange_is_found_in_the_archives(ledger: FullLedger, place: Place) -> None:
+    many = [accepted(f"M{n}", keys=[KEYED] if n == 7 else (), at=NOW + timedelta(hours=n)) for n in range(30)]
+    for one in many:
+        deliver(ledger, one)
+    deliver(ledger, rejected(at=after(hours=40)))
+    place.archive()
+    place.prune()
+    archives = place.log.archives()
+    found = find(place.folder, archives, many[7].exchange_id)
+    assert found
+    assert found.stored.parts["messages"] == many[7].body
+    assert many[7].receipt
+    assert found.stored.parts["receipts"] == many[7].receipt.body
+    assert find(place.folder, archives, "0" * 32) is None
+
+    def ids(wanted: Filter) -> list[str]:
+        return [hit.said["exchange"] for hit in search(place.folder, archives, wanted)]
+
+    def of(*numbers: int) -> list[str]:
+        return [many[n].exchange_id for n in numbers]
+
+    assert ids(Filter(key=KEYED)) == ids(Filter(key=BusinessKey("", KEYED.value))) == of(7)
+    assert ids(Filter(key=BusinessKey("BillNo", KEYED.value))) == []
+    assert ids(Filter(message_id="M3", sender=ALICE)) == of(3)
+    assert ids(Filter(message_id="M3", sender=BOB)) == []
+    assert ids(Filter(since=after(hours=4), until=after(hours=6))) == of(5, 4)
+    assert ids(Filter(receiver=CUSTOMS, limit=2)) == of(29, 28)
+    assert ids(Filter(after=many[2].exchange_id)) == of(1, 0)
+    assert len(ids(Filter(outcome="rejected"))) == 1
+    assert len(ids(Filter(limit=100))) == 31
