@@ -9,8 +9,8 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.filters import filter_options
+from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, table
-from swexchange.cli.replay import operator
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
 from swexchange.core.search import Filter

@@ -187,7 +187,7 @@ def _parcel(row: rows.Row, receipt: bytes | None, remote: Set[str]) -> Parcel:
     recorded = rows.decision_of(row, "")
     number, lane = recorded.exchange_id, recorded.lane
     if rows.is_pruned(row):
-        return Parcel(row["seq"], number, lane, (), pruned=True)
+        return Parcel(row["seq"], number, lane, (), pruned=True)  # or it would send nothing under the old ids
     if row["does"] == Does.ACCEPT:
         return Parcel(row["seq"], number, lane, (), recorded.again, recorded.received_at)
     targets = json.loads(row["targets"])

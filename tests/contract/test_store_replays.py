@@ -14,7 +14,7 @@ from swexchange.core.identity import claim
 from swexchange.core.keys import SigningKey
 from swexchange.core.lanes import Weights
 from swexchange.core.model import BusinessKey, Copy, Fate, Kind
-from swexchange.core.replay import BEHIND, Does, Done, Item, Parcel, Target
+from swexchange.core.replay import BEHIND, PRUNED, Does, Done, Item, Parcel, Target
 from swexchange.errors import Busy, ConfigFault
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.evidence.sealer import HighWater, Sealer
@@ -398,3 +398,21 @@ def test_identities_that_are_taken(replays: Replays) -> None:
     own = claim(ALICE, "M1")
     assert replays.held([own, claim(ALICE, "M9"), claim(BOB, "M1")]) == {own}
     assert replays.held([]) == set()
+
+
+def test_an_item_whose_message_was_pruned_fails_and_touches_nothing(
+    replays: Replays, runs: Runs, seqs: list[int], database: Database
+) -> None:
+    """It was planned while the bytes were there: nothing empty is ever sent, and its trail says nothing of it."""
+    number = planned(replays, seqs[:2])
+    with closing(database.connect()) as link:
+        nothing = "x''" if database.kind == "sqlite" else "''"
+        link.execute(f"UPDATE exchange SET body = {nothing} WHERE seq = {seqs[0]}")
+        link.commit()
+    running = taken(runs, number)
+    gone, there = running.claim(-1, 10, after(minutes=2))
+    assert (gone.pruned, gone.copies, gone.queued, gone.delivery) == (True, (), (), None)
+    assert (there.pruned, len(there.copies)) == (False, 1)
+    running.mark([Done(gone, PRUNED), Done(there)], after(minutes=2))
+    assert replays.get(number).fates == {PRUNED: 1}
+    assert database.rows("SELECT count(*) FROM event") == [(1,)]

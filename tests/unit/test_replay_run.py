@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from swexchange.core.model import Copy, Fate, Kind
-from swexchange.core.replay import BEHIND, Done, Parcel
+from swexchange.core.replay import BEHIND, PRUNED, Done, Parcel
 from swexchange.errors import BrokerLost
 from swexchange.replay.run import Ending, Pace, Run
 from tests import world
@@ -72,6 +72,15 @@ def test_what_goes_to_an_upstream_is_not_published() -> None:
     assert run(memory).go() is Ending.COMPLETE
     assert memory.published == [["1-0"]]
     assert memory.marked == {0: "", 1: ""}
+
+
+def test_what_was_pruned_is_not_sent_and_lets_nothing_overtake_it() -> None:
+    """Its bytes lie in an archive: it fails by itself, and so does what stands behind it."""
+    gone = replace(parcel(1, "L"), copies=(), pruned=True)
+    memory = Memory([parcel(0), gone, parcel(2, "L"), parcel(3)])
+    assert run(memory, canary=0, most_failed=1.0).go() is Ending.COMPLETE
+    assert memory.marked == {0: "", 1: PRUNED, 2: BEHIND, 3: ""}
+    assert sorted(i for ids in memory.published for i in ids) == ["0-0", "3-0"]
 
 
 def test_a_canary_that_fails_ends_it() -> None:
