@@ -17,7 +17,7 @@ from swexchange.cli import exits
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.topology import wanted
-from swexchange.cli.upstream import upstream_management, upstream_server
+from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules, server
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.rulebook import Upstream

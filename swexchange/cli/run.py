@@ -14,7 +14,7 @@ from swexchange.broker.topology import Tenancy
 from swexchange.cli.root import cli
 from swexchange.cli.supervise import supervise
 from swexchange.cli.topology import problems, wanted
-from swexchange.cli.upstream import upstream_management, upstream_server
+from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.health.problem import Danger, Problem
