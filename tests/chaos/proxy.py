@@ -135,10 +135,11 @@ class Proxy:
             self.swallow_to_client = False
             self.cut()
             return
-        for start in range(0, len(data), self.piece):
+        piece = self.piece  # one size for all of it: it may be changed meanwhile
+        for start in range(0, len(data), piece):
             if self.delay:
                 time.sleep(self.delay)
-            sink.sendall(data[start : start + self.piece])
+            sink.sendall(data[start : start + piece])
 
     def _swallows_answer(self, line: _Line) -> bool:
         return self.swallow_to_client or bool(self.mute and self.mute in line.said)
