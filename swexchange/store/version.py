@@ -8,7 +8,7 @@ from swexchange.errors import ConfigFault
 from swexchange.store.engine import faults, is_missing, is_sqlite, make_engine, parse_url, where
 from swexchange.store.tables import metadata
 
-VERSIONS = ("0001",)  # oldest first; each is a module of `migrations`
+VERSIONS = ("0001", "0002")  # oldest first; each is a module of `migrations`
 NEWEST = VERSIONS[-1]  # the one that this code works with
 
 

@@ -184,7 +184,7 @@ def _collect(scene: Scene, troubles: list[str], editions: int) -> Evidence:
     exchanges, copies, events = scene.database.read()
     return Evidence(
         inputs=attempted(scene.history.path),
-        drained=[*scene.collected, *came, *evidence.drain(scene.url, scene.queues())],
+        drained=[*came, *evidence.drain(scene.url, scene.queues())],
         exchanges=exchanges,
         copies=copies,
         events=events,

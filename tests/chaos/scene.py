@@ -22,7 +22,7 @@ import yaml
 from tests import postgres, rabbit, world
 from tests.chaos import cluster, province
 from tests.chaos.disk import Disk
-from tests.chaos.evidence import Database, Drained
+from tests.chaos.evidence import Database
 from tests.chaos.history import History
 from tests.chaos.province import Province
 from tests.chaos.proxy import Proxy, via
@@ -117,7 +117,6 @@ class Scene:
     there: Province | None  # behind an upstream
     at_end: Callable[[Callable[[], object]], object]  # have something undone when the scene is over
     disk: Disk | None = None  # of the database, where a fault has moved it to one that it can cut off
-    collected: list[Drained] = field(default_factory=list)  # what receivers took before the end
 
     @property
     def url(self) -> str:

@@ -26,7 +26,8 @@ class SimulatedBroker(FakeBroker):
 
     `lost_acks`: so many acknowledgements never arrive, and their links end. `cut`: the next
     publish ends the link when so many messages have arrived; none of them is confirmed but the first.
-    `blocked`: by an alarm nothing is published, and the links stay.
+    `blocked`: by an alarm nothing is published, and the links stay. A link that a full queue refused
+    goes on being refused, as a channel of RabbitMQ does when the queue's limit is taken away.
     """
 
     point: Callable[[str], None] = no_point
@@ -66,6 +67,10 @@ class SimulatedOutlet(FakeOutlet):
 
     broker: SimulatedBroker
 
+    def __init__(self, broker: SimulatedBroker, exchange: str = "") -> None:
+        super().__init__(broker, exchange)
+        self._refused_by: set[str] = set()
+
     @property
     def blocked(self) -> bool:
         return self.broker.blocked
@@ -76,11 +81,25 @@ class SimulatedOutlet(FakeOutlet):
             self.check()
             return [Fate.UNKNOWN] * len(messages)
         if self.broker.cut is None or not messages:
-            return super().publish_raw(messages)
+            return self._put(messages)
         arrive, self.broker.cut = self.broker.cut, None
-        fates = super().publish_raw(messages[:arrive])
+        fates = self._put(messages[:arrive])
         self.lose(BrokerLost("the connection was reset"))
         confirmed = fates[:1]
         if not confirmed:
             self.check()
         return confirmed + [Fate.UNKNOWN] * (len(messages) - len(confirmed))
+
+    def _put(self, messages: Sequence[Message]) -> list[Fate]:
+        self.check()
+        return [self._put_one(message) for message in messages]
+
+    def _put_one(self, message: Message) -> Fate:
+        targets = set(self.broker.bindings.get(message.exchange, ()) if message.exchange else (message.routing_key,))
+        if targets & self._refused_by:
+            return Fate.REFUSED
+        with self.broker.changed:
+            fate = self.broker.put(message)
+        if fate is Fate.REFUSED:
+            self._refused_by |= targets & self.broker.full
+        return fate

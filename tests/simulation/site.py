@@ -17,9 +17,11 @@ from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 from swexchange import forwarder, pipeline, upstream, worker
+from swexchange.broker import LastingOutlet
 from swexchange.broker.frames import Message
 from swexchange.broker.topology import INTAKE, Topology, outbox
 from swexchange.core.model import Decision, Delivery, Fate
@@ -147,16 +149,24 @@ class Site:
             holder=holder, max_bytes=10**9, free_disk=lambda: None, disk_stop=0,
         ).run()  # fmt: skip
 
-    def _reach(self, upstream: Upstream) -> SimulatedOutlet:
-        self.stage.point("upstream connect")
-        return self.there.outlet(upstream.exchange)
+    def _reach(self, upstream: Upstream) -> LastingOutlet:
+        def outlet() -> Any:
+            self.stage.point("upstream connect")
+            return self.there.outlet(upstream.exchange)
+
+        return LastingOutlet(outlet, renew_seconds=0)
 
     def _connect(self, name: str) -> Links:
         self.stage.point("connect")
         self.in_hand.pop(name, None)
-        source, outlet = self.broker.intake(INTAKE, 2 * self.batch), self.broker.outlet()
-        self.links[name] = source, outlet
-        return Links(source, outlet)
+        source = self.broker.intake(INTAKE, 2 * self.batch)
+
+        def outlet() -> Any:
+            made = self.broker.outlet()
+            self.links[name] = source, made
+            return made
+
+        return Links(source, LastingOutlet(outlet, renew_seconds=0))
 
     def _decide(self, name: str, deliveries: Sequence[Delivery], rules: Rulebook, now: datetime) -> list[Decision]:
         mine = {(d.submitter, d.body) for d in deliveries}

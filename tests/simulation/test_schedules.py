@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 from sqlalchemy import true
 
+from swexchange.broker import LastingOutlet
 from swexchange.core import conclude
 from swexchange.core.model import Fate
 from swexchange.pipeline import process
@@ -103,6 +104,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         "never got",
     ),
     "forwarded without regard to lanes": (_patched((backlog, "_is_head", true())), "came out of order"),
+    "a link that is refused kept for ever": (
+        _patched((LastingOutlet, "_renew", lambda _: None)),
+        "nothing comes to rest",
+    ),
     "each copy id drawn anew": (
         _patched((rows, "copy_id", lambda *_: str(next(_draw)))),
         "under several ids",

@@ -237,7 +237,7 @@ FAULTS = (
     Fault(
         "inbox full",
         "F25",
-        "`max-length` of 20 with reject-publish for 10 s",
+        "`max-length` of 20 with reject-publish for 10 s; then the limit is taken away, and nobody reads",
         _full(f"swx.inbox.{CUSTOMS}"),
         felt='"fate": "refused"',
         databases=(SQLITE,),

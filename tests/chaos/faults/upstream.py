@@ -110,14 +110,13 @@ def _unbound(scene: Scene) -> None:
 
 
 def _full(scene: Scene) -> None:
-    """The province's queue refuses more than 20 messages for 20 s; then its owner reads."""
+    """The province's queue refuses more than 20 messages for 20 s; then its limit is taken away, and nobody reads."""
     there = scene.upstream
     policy = ("policies", there.vhost, "small")
     small = {"pattern": f"^{CAME}$", "definition": {"max-length": 20}, "apply-to": "queues"}
     there.node.manage("PUT", *policy, **small)
     scene.pause(20)
     there.node.manage("DELETE", *policy)
-    scene.collected += there.read()
 
 
 def _alarm(scene: Scene) -> None:
@@ -211,7 +210,7 @@ FAULTS = tuple(
         Fault(
             "upstream full",
             "F25 F28",
-            "the province's queue refuses more than 20 messages for 20 s; then its owner reads",
+            "the province's queue refuses more than 20 messages for 20 s; then its limit is taken away",
             _full,
             felt='"fate": "refused"',
         ),
