@@ -135,12 +135,17 @@ class Postgresql:
         with psycopg.connect(url) as link:
             return _parts(link, _one(link, TABLES), "pg_column_size")
 
-    def kill_and_start(self) -> None:
-        """End the server as a power cut would, and start it again; returns when it answers."""
+    def kill_and_start(self) -> float:
+        """End the server as a power cut would, and start it again; when, on the monotonic clock, it died.
+
+        Returns when it answers again.
+        """
         os.kill(self.cluster.process, signal.SIGKILL)
+        killed = time.monotonic()
         for _ in range(STARTS):  # the dead server's children may still hold its memory, for a moment
             with suppress(RuntimeError):
-                return self.cluster.start()
+                self.cluster.start()
+                return killed
             time.sleep(0.1)
         raise RuntimeError("PostgreSQL did not start again after it was killed")
 

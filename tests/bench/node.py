@@ -83,11 +83,16 @@ class Node:
                     mailbox.ack_through(taken[-1].tag)
         return found
 
-    def kill_and_start(self) -> None:
-        """End the node as a power cut would, and start it again with its data; returns when it answers."""
+    def kill_and_start(self) -> float:
+        """End the node as a power cut would, and start it again with its data; when, on the monotonic clock, it died.
+
+        Returns when it answers again.
+        """
         self.rabbit.kill()
+        killed = time.monotonic()
         rabbit.start(self.rabbit.folder, "--plugins", PLUGINS)
         self.channel = _channel(self.url)
+        return killed
 
     def purge(self) -> None:
         """Empty all queues that a run uses."""

@@ -85,8 +85,7 @@ def _measure(lab: Lab, kind: str, job: Job) -> Recovery:
         due_at, messages = load.due(), lab.stock.submissions(0, job.count)
         with through.steady(lab.node.url, messages, due_at, RECEIPTS, PATIENCE) as receiving:
             time.sleep(max(0.0, load.start + CALM - time.monotonic()))
-            killed = time.monotonic()
-            worker = KILLS[kind](lab, worker, stack)
+            killed, worker = KILLS[kind](lab, worker, stack)
             restored = time.monotonic()
             arrived = receiving.result()
         ended = worker.stop()
@@ -113,36 +112,36 @@ def since(killed: float, due_at: Mapping[str, float], arrived: Arrivals) -> tupl
     return first - killed, max(waited, default=first) - killed
 
 
-Kill = Callable[[Lab, Daemon, ExitStack], Daemon]
-"""Kills something and starts it again; the daemon that runs then."""
+Kill = Callable[[Lab, Daemon, ExitStack], tuple[float, Daemon]]
+"""Kills something and starts it again; when it was dead, and the daemon that runs then."""
 
 
-def _daemon(_lab: Lab, worker: Daemon, stack: ExitStack) -> Daemon:
+def _daemon(_lab: Lab, worker: Daemon, stack: ExitStack) -> tuple[float, Daemon]:
     for process in [*processes.tree(worker.process.pid)]:
         os.kill(process, signal.SIGKILL)
+    killed = time.monotonic()
     worker.process.wait()
     again = stack.enter_context(daemon.running(worker.setup))
     again.wait_started()
-    return again
+    return killed, again
 
 
-def _worker(_lab: Lab, worker: Daemon, _stack: ExitStack) -> Daemon:
+def _worker(_lab: Lab, worker: Daemon, _stack: ExitStack) -> tuple[float, Daemon]:
     children = processes.children(worker.process.pid)
     os.kill(next(child for child in children if "--number" in processes.command(child)), signal.SIGKILL)
+    killed = time.monotonic()
     worker.wait_started(replaced=1)
-    return worker
+    return killed, worker
 
 
-def _broker(lab: Lab, worker: Daemon, _stack: ExitStack) -> Daemon:
-    lab.node.kill_and_start()
-    return worker
+def _broker(lab: Lab, worker: Daemon, _stack: ExitStack) -> tuple[float, Daemon]:
+    return lab.node.kill_and_start(), worker
 
 
-def _server(lab: Lab, worker: Daemon, _stack: ExitStack) -> Daemon:
+def _server(lab: Lab, worker: Daemon, _stack: ExitStack) -> tuple[float, Daemon]:
     database = lab.databases["postgresql"]
     assert isinstance(database, Postgresql)
-    database.kill_and_start()
-    return worker
+    return database.kill_and_start(), worker
 
 
 SERVER = "database"
