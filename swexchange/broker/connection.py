@@ -38,7 +38,7 @@ class LeanConnection(pika.SelectConnection):  # type: ignore[misc]  # pika is no
 
     def shorten(self, channel: int, on_events: Callable[[list[Event]], None]) -> None:
         """From now on, events of this channel go to `on_events`, once per read; other frames to pika."""
-        self._reader = FrameReader(channel)
+        self._reader = FrameReader(channel, self.params.frame_max)
         self._on_events = on_events
         self._transport._MAX_RECV_BYTES = RECEIVE_BYTES
 

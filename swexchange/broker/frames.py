@@ -205,8 +205,8 @@ def _present(flags: int) -> tuple[tuple[str, int], ...]:
 class FrameReader:
     """Splits what comes in on one connection into events; keeps the incomplete rest for the next feed."""
 
-    def __init__(self, channel: int) -> None:
-        self._channel = channel
+    def __init__(self, channel: int, frame_max: int) -> None:
+        self._channel, self._frame_max = channel, frame_max
         self._rest = b""
         self._method: tuple[int, bytes] | None = None  # id and arguments, while its body is to come
         self._properties = b""
@@ -223,6 +223,8 @@ class FrameReader:
             kind, channel, size = _FRAME.unpack_from(data, start)
             after = start + OVERHEAD + size
             if after > end:
+                if size > self._frame_max:  # waited for, it would never end, and heartbeats would say all is well
+                    raise FrameError(f"a frame of {size} bytes is larger than was agreed")
                 break
             if data[after - 1] != 0xCE:
                 raise FrameError("a frame does not end where its size says")

@@ -23,7 +23,7 @@ from swexchange.broker.frames import (
     read_properties,
 )
 
-CHANNEL = 1
+CHANNEL, FRAME_MAX = 1, 131_072
 WHEN = 1_772_415_000
 texts = st.text(st.characters(codec="utf-8"), max_size=60)
 bodies = st.one_of(st.binary(max_size=100), st.sampled_from([n * b"x" for n in (4087, 4088, 4089, 8176, 9000)]))
@@ -120,7 +120,7 @@ def test_the_stream_means_the_same_however_it_is_cut(cuts: list[int], drip: bool
     """Whole, in any pieces or byte by byte, the reader finds the same events in the same order."""
     stream, expected = _stream()
     marks = range(1, len(stream)) if drip else sorted(c for c in cuts if c < len(stream))
-    reader = FrameReader(CHANNEL)
+    reader = FrameReader(CHANNEL, FRAME_MAX)
     found = [
         event
         for start, end in zip([0, *marks], [*marks, len(stream)], strict=True)
@@ -147,6 +147,7 @@ def test_no_properties_whatever_break_the_reading(raw: bytes) -> None:
     "stream",
     [
         b"\x01\x00\x01\x00\x00\x00\x04\x00\x3c\x00\x50\x00",  # no frame end
+        b"\x03\x00\x01\x7f\xff\xff\xff" + bytes(9),  # a frame of 2 GB, which would be waited for
         frame.Body(CHANNEL, b"x").marshal(),  # a body without a method
         frame.Method(CHANNEL, spec.Basic.Deliver("c", 1, False, "", "")).marshal() * 2,  # no header between
     ],
@@ -154,4 +155,4 @@ def test_no_properties_whatever_break_the_reading(raw: bytes) -> None:
 def test_a_stream_that_is_not_amqp_is_an_error(stream: bytes) -> None:
     """The reader says so rather than guess, and the link ends."""
     with pytest.raises(FrameError):
-        FrameReader(CHANNEL).feed(stream)
+        FrameReader(CHANNEL, FRAME_MAX).feed(stream)
