@@ -11,7 +11,7 @@ from pathlib import Path
 from tests import rabbit
 from tests.chaos.frame import Fault
 from tests.chaos.province import CAME
-from tests.chaos.scene import Scene
+from tests.chaos.scene import SQLITE, Scene
 from tests.chaos.supervisor import children
 
 AWAY = "upstream is away, nothing more is tried"
@@ -181,7 +181,14 @@ FAULTS = tuple(
         ),
         Fault("upstream killed", "F28", "kill -9 of the province's RabbitMQ, 3 times", _killed, felt=AWAY),
         Fault("upstream cut", "F28 F30", "RST on the way to the province, 25 times", _cut, felt='"event": "trouble"'),
-        Fault("upstream refuses", "F28", "connections to the province are refused for 25 s", _refused, felt=AWAY),
+        Fault(
+            "upstream refuses",
+            "F28",
+            "connections to the province are refused for 25 s",
+            _refused,
+            short=(SQLITE,),
+            felt=AWAY,
+        ),
         Fault("upstream silent", "F28 F29", "no bytes either way, no FIN, until the breaker opens", _silent, felt=AWAY),
         Fault(
             "upstream slow",
