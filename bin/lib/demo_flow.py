@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from demo_cases import BROKER, LABELS
+from demo_evidence import prove
 from demo_folder import Rules, State, alone, load_state, make_fresh
 from demo_house import DATABASE_URL, WORKERS, House, end_leftovers, exports, is_running
 from demo_keep import what_to_try
@@ -91,12 +92,22 @@ def _perform(house: House, options: Options, view: View) -> Watch:
     watch = exchange(house.rules, server, options.messages, house.check_daemon, view)
     with view.step("audit") as step:
         step.detail = f"{follow(watch.courses, DATABASE_URL)} exchanges in the audit log, each held against its receipt"
+    with view.step("evidence") as step:
+        step.detail = prove(_proved(watch), DATABASE_URL, house.command)
     for course in watch.courses:
         course.problems += course.missing
     view.results(watch.courses, watch.strays)
     if options.keep:
         house.keep()
     return watch
+
+
+def _proved(watch: Watch) -> str:
+    """The exchange whose evidence is shown: the first that was answered."""
+    found = next((course.exchange_id for course in watch.courses if course.exchange_id), "")
+    if not found:
+        raise Trouble("no message was answered: there is nothing to prove", FAILED)
+    return found
 
 
 def _set_up(house: House, view: View) -> Server:

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 from demo_broker import Broker, GivenBroker, PrivateNode, delete_declared, stop_private_node
+from demo_evidence import AUDIT_KEY, SETTINGS, WITNESS_KEY
 from demo_folder import ENV, FOLDER, KEYS, LOG, ROOT, ROUTES, Rules, State, writable
 from demo_signals import Signals
 from demo_trouble import FAILED, Trouble
@@ -60,10 +61,13 @@ class House:
         return server, said
 
     def make_keys(self) -> int:
-        """A new key for the platform and for every participant; the run's routes.yaml holds the public halves."""
+        """A new key for the platform, every participant, the audit log and its witness; how many.
+
+        The run's routes.yaml holds the public halves of the former.
+        """
         public = {key_id: _new_key(key_id) for key_id in self.rules.public}
         self.rules.write(public)
-        return len(public)
+        return len(public) + len([_new_key(key_id) for key_id in (AUDIT_KEY, WITNESS_KEY)])
 
     def command(self, *words: str) -> str:
         """Run a swexchange command; what it printed. Raises Trouble with its own words when it fails."""
@@ -95,6 +99,7 @@ class House:
             "SWX_ROUTES": str(ROUTES),
             "SWX_SCHEMAS": str(ROOT / "schemas"),
             "SWX_KEYS": str(KEYS),
+            **SETTINGS,
         }
 
     def start_daemon(self) -> None:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 
 from demo_cases import BROKER, CUSTOMS
+from demo_evidence import BUNDLE, LOG_VKEY
 from demo_folder import ENV, FOLDER, ROOT, ROUTES
 from demo_papers import sample
 
 _SAMPLE = "dec/4.9.7/DecMessage.valid.export"
+_VERIFY = f'bin/verify-evidence --log "$(cat {LOG_VKEY.relative_to(ROOT)})" {BUNDLE.relative_to(ROOT)}'
 
 
 def what_to_try(exports: str, key_id: str, exchange_id: str) -> str:
@@ -28,6 +30,7 @@ def what_to_try(exports: str, key_id: str, exchange_id: str) -> str:
         (f"swexchange receive --as {CUSTOMS} --inbox", "what reached customs"),
         (f"swexchange audit search --key ClientSeqNo={number[1].decode()}", "where is my declaration?"),
         (f"swexchange audit show {exchange_id}", "all that is known of one exchange"),
+        (_VERIFY, "that it happened, proved without swexchange"),
         ("swexchange status", "what is open"),
         (f"${{EDITOR:-vi}} {ROUTES.relative_to(ROOT)}", "the daemon takes a right file by itself"),
         ("swexchange routes check", "is it right?"),
