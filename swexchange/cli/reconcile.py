@@ -21,7 +21,7 @@ from swexchange.cli.wiring_store import log_key, sealer
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.reconcile import Account, Line, Side, Standing, compare, document, read_list
 from swexchange.errors import ConfigFault
-from swexchange.evidence.reconcile import reconciled
+from swexchange.evidence.reconcile import reconciled, require_whole
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import Tally, open_tally
@@ -54,7 +54,8 @@ def reconcile(settings: Settings, /, day: datetime | None, as_json: bool, **give
     each; with it the document, signed with SWX_AUDIT_KEY under a checkpoint that covers the day:
     bin/verify-evidence checks it. --against takes a CSV file with a column message_id or digest
     (SHA-256 in hex), or one without heads, and says what only one of both sides has.
-    Exit code 1: an equation does not hold, something is given up that nobody decided, or the lists differ.
+    Exit code 1: an equation does not hold, something is given up that nobody decided, or the lists differ;
+    2: messages of the day are gone from the database, or not sealed yet.
 
     \b
     Examples:
@@ -68,6 +69,7 @@ def reconcile(settings: Settings, /, day: datetime | None, as_json: bool, **give
     if (given["against"] or given["listed"]) and not participant:
         raise click.UsageError("a list is of one participant: add --participant")
     with open_tally(settings.database_url) as tally:
+        require_whole(tally, this)
         if given["against"]:
             raise SystemExit(_compare(tally, this, participant, side, given["against"], as_json))
         with progress("hours", 24) as advance:

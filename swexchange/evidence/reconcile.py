@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from swexchange.core import checkpoint
@@ -19,6 +19,16 @@ class Log(Protocol):
     def covering(self, begins: datetime, ends: datetime) -> Signed | None:
         """The first checkpoint over all that was received before a day ended; None while that is not sealed."""
 
+    def missing(self, begins: datetime, ends: datetime) -> int:
+        """How many sealed messages of a day are no longer there."""
+
+
+def require_whole(log: Log, day: date) -> None:
+    """Raise ConfigFault where messages of a day are gone: what is left of it does not add up to the day."""
+    if missing := log.missing(*bounds(day)):
+        what = f"{missing} messages that were sealed are no longer in the database: pruned, or removed"
+        raise ConfigFault(what, where=str(day), do="A restored or archived copy holds them; `swexchange audit verify`")
+
 
 def reconciled(
     log: Log,
@@ -29,6 +39,7 @@ def reconciled(
     now: datetime,
 ) -> str:
     """The signed document: what the account says, the checkpoint, the signature. Raises ConfigFault, StoreDown."""
+    require_whole(log, account.day)
     signed = log.covering(*bounds(account.day))
     if signed is None:
         raise ConfigFault(

@@ -14,13 +14,10 @@ from sqlalchemy import CTE, ColumnElement, Connection, Select, and_, bindparam, 
 
 from swexchange.core.codes import HELD
 from swexchange.core.identity import first_id
-from swexchange.core.log import Kind as Sealed
-from swexchange.core.log import Signed
 from swexchange.core.model import Event, Kind, Outcome
 from swexchange.core.reconcile import Account, Became, Item, Line, Side, Standing, bounds
 from swexchange.store import rows
-from swexchange.store.evidence import Evidence
-from swexchange.store.evidence_tables import checkpoint, sealed
+from swexchange.store.days import Days
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import NOT_ACCEPTED, batch, copy, event, exchange
 
@@ -29,7 +26,7 @@ Span = tuple[str, str]
 """Exchange ids from one on and before another."""
 
 
-class Tally(Evidence):
+class Tally(Days):
     """A database as reconcile.Log, and the accounts of participants; for one thread. Close it."""
 
     def accounts(
@@ -67,28 +64,6 @@ class Tally(Evidence):
         with self._reading() as connection:
             found = connection.execute(query.order_by(exchange.c.exchange_id).limit(10)).all()
         return [(number, rows.moment(at)) for number, at in found]
-
-    def covering(self, begins: datetime, ends: datetime) -> Signed | None:
-        """The first checkpoint over all that was received before a day ended; None while that is not sealed.
-
-        One that a witness has signed goes first. Batch numbers need not follow the clock, so all from the
-        day's lowest to its highest are wanted.
-        """
-        with self._reading() as connection:
-            first, last = connection.execute(_batches(_slice(begins, ends))).one()
-            if last is None:
-                last = first = connection.execute(_last_batch(first_id(ends))).scalar()
-            if last is None:
-                return None
-            inside = and_(sealed.c.kind == str(Sealed.BATCH), sealed.c.last >= first, sealed.c.first <= last)
-            spans = connection.execute(select(sealed).where(inside)).all()
-            covered = sum(min(s.last, last) - max(s.first, first) + 1 for s in spans)
-            wanted = select(func.count()).select_from(batch).where(batch.c.id.between(first, last))
-            if connection.execute(wanted).scalar_one() > covered:
-                return None
-        size = max(span.first_leaf + span.leaves for span in spans)
-        best = (checkpoint.c.witnesses > 0).desc(), checkpoint.c.size
-        return self._signed(select(checkpoint).where(checkpoint.c.size >= size).order_by(*best).limit(1))
 
 
 def _slice(begins: datetime, ends: datetime) -> Span:
@@ -301,16 +276,6 @@ def _delivered_lines(participant: str) -> Select[Any]:
         .select_from(_joined)
         .where(_is_message, copy.c.recipient == participant, _stands == "delivered")
     )
-
-
-def _batches(span: Span) -> Select[Any]:
-    number = exchange.c.seq // POSITIONS
-    return select(func.min(number), func.max(number)).where(_within(span))
-
-
-def _last_batch(end: str) -> Select[Any]:
-    query = select(exchange.c.seq // POSITIONS).where(exchange.c.exchange_id < end)
-    return query.order_by(exchange.c.exchange_id.desc()).limit(1)
 
 
 def _digest(name: str) -> bytes:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from swexchange.core.checkpoint import Note
 from swexchange.core.codes import HELD
+from swexchange.core.identity import first_id
 from swexchange.core.keys import SigningKey
 from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind
 from swexchange.core.reconcile import Account, Became, Item, Side, Standing, bounds
@@ -247,6 +249,37 @@ def test_the_document_is_the_same_for_the_same_facts(ledger: FullLedger, tally: 
     ]
     early = reconciled(tally, account(tally, DAY, ALICE), None, ORIGIN, KEY, NOW)
     assert "state as of 2026-03-02T09:30:00+08:00" in early
+
+
+def test_a_day_from_which_messages_are_gone_is_not_signed(
+    ledger: FullLedger, tally: Tally, sealer: Sealer, database: Database
+) -> None:
+    """Whatever is left would add up; the log knows better."""
+    for days in (-1, 0, 0, 1, 2):
+        number = next(_numbers)
+        deliver(ledger, accepted(f"M{number}", at=after(days=days, seconds=number)), now=after(days=days))
+        sealer.seal()
+    assert [tally.missing(*bounds(day)) for day in (date(2026, 3, 1), DAY, NEXT)] == [0, 0, 0]
+    change(database, "DELETE FROM exchange WHERE seq IN (SELECT seq FROM exchange ORDER BY seq LIMIT 1 OFFSET 2)")
+    assert [tally.missing(*bounds(day)) for day in (date(2026, 3, 1), DAY, NEXT)] == [0, 1, 1], (
+        "at its end: of which day?"
+    )
+    (left,) = tally.accounts(DAY, ALICE)
+    with pytest.raises(ConfigFault, match="1 messages that were sealed are no longer in the database"):
+        reconciled(tally, left, None, ORIGIN, KEY, after(days=9))
+    change(database, f"DELETE FROM exchange WHERE exchange_id < '{first_id(bounds(NEXT)[0])}'")
+    assert tally.missing(*bounds(DAY)) == 3, "and the day before is gone too"
+
+
+def test_a_clock_that_jumped_is_no_loss(ledger: FullLedger, tally: Tally, sealer: Sealer) -> None:
+    for number, days in enumerate((0, 3, 0, 3, 0)):
+        deliver(ledger, accepted(f"J{number}", at=after(days=days, seconds=number)), now=after(days=days))
+        sealer.seal()
+    for day in (DAY, NEXT, date(2026, 3, 5)):
+        assert tally.missing(*bounds(day)) == 0
+
+
+_numbers = count()
 
 
 def test_events_of_repeats_change_nothing(ledger: FullLedger, tally: Tally) -> None:
