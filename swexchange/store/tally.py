@@ -7,6 +7,7 @@ as the messages, are not touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -22,8 +23,16 @@ from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import NOT_ACCEPTED, batch, copy, event, exchange
 
 SLICE = timedelta(hours=1)  # of a day in one query: no reader stays in SQLite's way for long
-Span = tuple[str, str]
-"""Exchange ids from one on and before another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Exchanges of a stretch of time."""
+
+    first: str  # exchange ids from this on
+    end: str  # and before this
+    low: int = 0  # exchange.seq from this on, so that nobody looks for their copies among all
+    high: int = 2**62  # to this
 
 
 class Tally(Days):
@@ -38,10 +47,11 @@ class Tally(Days):
         """
         found = _Accounts(day, participant)
         with self._reading() as connection:
-            senders = [participant] if participant else _senders(connection, _slice(*bounds(day)))
-        for span in _slices(day):
+            senders = [participant] if participant else _senders(connection, _span(*bounds(day)))
+        for hour in _slices(day):
             with self._reading() as connection:
-                found.count(connection, senders, span)
+                if span := _located(connection, hour):
+                    found.count(connection, senders, span)
             advance(1)
         return found.all()
 
@@ -49,9 +59,12 @@ class Tally(Days):
         """A participant's messages of a day, oldest first: those it sent, or those for it that are delivered."""
         query = _sent_lines(participant) if side is Side.SENDER else _delivered_lines(participant)
         found: list[Line] = []
-        for span in _slices(day):
+        for hour in _slices(day):
             with self._reading() as connection:
-                part = query.where(_within(span)).order_by(exchange.c.exchange_id)
+                if not (span := _located(connection, hour)):
+                    continue
+                these = _copies_within(span) if side is Side.RECEIVER else _within(span)
+                part = query.where(these).order_by(exchange.c.exchange_id)
                 found += (Line(r[0], bytes(r[1]), r[2], r[3]) for r in connection.execute(part))
         return found
 
@@ -66,19 +79,33 @@ class Tally(Days):
         return [(number, rows.moment(at)) for number, at in found]
 
 
-def _slice(begins: datetime, ends: datetime) -> Span:
-    return first_id(begins), first_id(ends)
+def _span(begins: datetime, ends: datetime) -> Span:
+    return Span(first_id(begins), first_id(ends))
+
+
+def _located(connection: Connection, span: Span) -> Span | None:
+    """The span with the bounds of its rows; None where nothing came."""
+    low, high = connection.execute(
+        select(func.min(exchange.c.seq), func.max(exchange.c.seq)).where(_within(span))
+    ).one()
+    return None if low is None else replace(span, low=low, high=high)
 
 
 def _slices(day: date) -> Iterator[Span]:
     begins, ends = bounds(day)
     while begins < ends:
-        yield _slice(begins, begins + SLICE)
+        yield _span(begins, begins + SLICE)
         begins += SLICE
 
 
 def _within(span: Span) -> ColumnElement[bool]:
-    return and_(exchange.c.exchange_id >= span[0], exchange.c.exchange_id < span[1])
+    return and_(exchange.c.exchange_id >= span.first, exchange.c.exchange_id < span.end)
+
+
+def _copies_within(span: Span) -> ColumnElement[bool]:
+    """Copies of the span's exchanges, told by an index alone: a join would have every message read."""
+    these = (copy.c.seq + 0).in_(select(exchange.c.seq).where(_within(span)))  # an expression: no key to begin with
+    return and_(copy.c.seq.between(span.low, span.high), these)
 
 
 def _is_of(participant: str) -> ColumnElement[bool]:
@@ -109,7 +136,8 @@ _is_owed = or_(copy.c.state.in_(("due", "queued")), and_(copy.c.state.is_(None),
 _is_dropped = copy.c.state == "dropped"
 _stands = case((_is_owed, "owed"), (_is_dropped, "dropped"), else_="delivered")
 _of_batch = batch.c.id == copy.c.seq // POSITIONS
-_joined = copy.join(exchange, exchange.c.seq == copy.c.seq).outerjoin(batch, _of_batch)
+_settled = copy.outerjoin(batch, _of_batch)
+_joined = _settled.join(exchange, exchange.c.seq == copy.c.seq)
 
 
 def _counted(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
@@ -129,7 +157,8 @@ def _worst(of_kind: ColumnElement[bool]) -> ColumnElement[str]:
 def _sent(participant: str, span: Span) -> CTE:
     """What became of each message that a participant sent."""
     mine = _mine(participant, span)
-    joined = mine.outerjoin(copy, copy.c.seq == mine.c.seq).outerjoin(batch, _of_batch)
+    own = and_(copy.c.seq == mine.c.seq, copy.c.seq.between(span.low, span.high))
+    joined = mine.outerjoin(copy, own).outerjoin(batch, _of_batch)
     columns = mine.c.seq, _worst(_is_message).label("copies"), _worst(_is_receipt).label("receipt")
     return select(*columns).select_from(joined).group_by(mine.c.seq).cte("sent")
 
@@ -206,14 +235,13 @@ def _unknown_submitters(span: Span) -> Select[Any]:
 
 
 def _addressed(span: Span) -> Select[Any]:
-    joined = copy.join(exchange, exchange.c.seq == copy.c.seq)
-    query = select(copy.c.recipient, func.count()).select_from(joined).where(_is_message, _within(span))
+    query = select(copy.c.recipient, func.count()).where(_is_message, _copies_within(span))
     return query.group_by(copy.c.recipient)
 
 
 def _standing(span: Span) -> Select[Any]:
-    query = select(copy.c.recipient, _stands.label("stands"), func.count()).select_from(_joined)
-    return query.where(_is_message, _within(span)).group_by(copy.c.recipient, "stands")
+    query = select(copy.c.recipient, _stands.label("stands"), func.count()).select_from(_settled)
+    return query.where(_is_message, _copies_within(span)).group_by(copy.c.recipient, "stands")
 
 
 def _undecided(connection: Connection, span: Span) -> Iterator[tuple[str, Item]]:
@@ -244,7 +272,11 @@ def _is_decided(held: CTE) -> ColumnElement[bool]:
 def _not_delivered(connection: Connection, span: Span) -> Iterator[tuple[str, Item]]:
     """Copies that are owed or were given up, for who sent the message and for who was to get it."""
     columns = (exchange.c.exchange_id, exchange.c.message_id, copy.c.kind, copy.c.recipient, copy.c.state, copy.c.tries)
-    query = select(_party(exchange.c), *columns).select_from(_joined).where(_within(span), or_(_is_owed, _is_dropped))
+    query = (
+        select(_party(exchange.c), *columns)
+        .select_from(_joined)
+        .where(_copies_within(span), or_(_is_owed, _is_dropped))
+    )
     for party, number, message_id, kind, recipient, state, tries in connection.execute(query):
         standing, what = Standing.OPEN, f"is {rows.copy_state(state, None)}, {tries or 0} tries"
         if state == "dropped":
