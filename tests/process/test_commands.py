@@ -52,6 +52,8 @@ def test_a_declaration_from_file_to_receipt_by_hand(built: House) -> None:
     shown = json.loads(said(built, "audit", "show", receipt["exchange"], "--json"))
     assert shown["keys"]["Mine"] == "77"
     assert [copy["state"] for copy in shown["copies"]] == ["sent", "sent"]
+    told = [shown["etsi"], *(copy["etsi"] for copy in shown["copies"])]
+    assert told == ["SubmissionAcceptance", "ContentConsignment", ""]
     assert [what for _, what, _ in shown["timeline"]] == ["received", "decided and committed", "published"]
 
 

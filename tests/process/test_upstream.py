@@ -184,7 +184,9 @@ def test_an_operator_gives_up_a_copy(city: House, province: Province) -> None:
     assert "would drop: message" in city.cli(*drop).stdout
     assert city.cli(*drop, "--yes").stdout == "1 dropped\n"
     assert city.cli(*drop, "--yes").returncode == 1
-    assert "withdrawn" in city.cli("audit", "show", exchange).stdout
+    shown = city.cli("audit", "show", exchange).stdout
+    assert "withdrawn" in shown
+    assert "RelayFailure" in shown
     forwarder = city.daemon("--upstream", "province")
     assert _collect(province, 1, city) == ["DROP-2"]
     assert (worker.stop(), forwarder.stop()) == (0, 0)
