@@ -117,7 +117,7 @@ def _as_file(saved: Path, path: Path, now: datetime) -> None:
     """The saved file under its new name, which it gets in one step and only if nobody has it."""
     new = path.with_name(path.name + ".restoring")
     try:
-        shutil.copyfile(saved, new)
+        shutil.copy(saved, new)  # with its mode: for its owner alone
         engine = sqlalchemy.create_engine(f"sqlite:///{new}")
         try:
             with faults(str(new)), engine.begin() as connection:

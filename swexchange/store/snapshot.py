@@ -49,10 +49,11 @@ class Snapshot:
         return self.connection.execute(_newest).scalar() or ""
 
     def save(self, path: Path, advance: Advance) -> None:
-        """Write all of it into a new SQLite file; `advance` is told of rows done. Raises StoreDown.
+        """Write all of it into a new SQLite file; `advance` is told of rows done. Raises StoreDown, OSError.
 
         The file is whole once this returns: it has no journal, and is synced to disk at the end.
         """
+        path.touch(0o600, exist_ok=False)  # it holds every message
         engine = _fresh(path)
         try:
             with faults(str(path)), engine.begin() as target:

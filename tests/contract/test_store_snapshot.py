@@ -144,6 +144,7 @@ def test_every_row_comes_out_as_it_was(
     assert content(empty) == {**before, "attempt": []}
     assert content(database) == before
     assert version.check(empty.url) == []
+    assert saved.stat().st_mode & 0o077 == 0
     assert problems(empty, tmp_path / "audit.head") == []
 
 
