@@ -84,7 +84,7 @@ def restore(
         "exchanges": manifest.taken.rows["exchange"],
         "files": [str(path) for path in files.values()],
         **log_as_json(found, problems),
-        "log_entries_lost": max(0, longest - found.size),
+        "log_entries_lost": max(0, longest - found.size) if seen else None,
     }
     emit(told, as_json, lambda: _print(told, manifest, found, problems))
     raise SystemExit(exits.PROBLEMS if problems else exits.DONE)
@@ -97,7 +97,10 @@ def _print(told: Mapping[str, Any], manifest: Manifest, found: Findings, problem
         ("files", f"{len(told['files']):,} in their places"),
         *log_as_rows(found, problems),
     ]
-    if lost := told["log_entries_lost"]:
+    lost = told["log_entries_lost"]
+    if lost is None and found.size:
+        rows.append(("UNKNOWN", "what the log lost: nothing here remembers how far it went; ask its witnesses"))
+    elif lost:
         rows.append(("LOST", f"the log had {found.size + lost:,} entries: {lost:,} are not in this backup"))
     table(rows)
     click.echo("next: docs/how-to/backup.md#after-a-restore", err=True)

@@ -55,9 +55,10 @@ def restore(saved: Path, url: str, now: datetime, advance: Advance) -> None:
             what = f"the backup is of database version {snapshot.version}, this program makes {NEWEST}"
             do = "Restore it with the program that made it, then run `swexchange db upgrade` of this one"
             raise ConfigFault(what, where=str(saved), do=do)
+        total = sum(snapshot.rows.values())  # asked first: a file without them is no backup
         if parsed.get_backend_name() == "sqlite":
             _as_file(saved, Path(str(parsed.database)), now)
-            advance(sum(snapshot.rows.values()))
+            advance(total)
         else:
             _into_server(snapshot, parsed, now, advance)
 

@@ -337,9 +337,17 @@ def test_a_backup_of_another_version_is_refused(database: Database, empty: Datab
 def test_a_restore_that_fails_leaves_the_place_empty(
     database: Database, ledger: FullLedger, empty: Database, saved: Path
 ) -> None:
-    """Half-way through the rows of a damaged file."""
+    """Given up by its operator among the rows; or a file without all tables."""
     record(ledger, *(accepted(f"M{n}") for n in range(PAGE)))
     save(database, saved)
+
+    def give_up(_: int) -> None:
+        raise KeyboardInterrupt
+
+    if empty.kind == "postgresql":  # of SQLite all rows come at once
+        with pytest.raises(KeyboardInterrupt):
+            restore(saved, empty.url, NOW, give_up)
+        require_empty(empty.url)
     change(Database("sqlite", f"sqlite:///{saved}"), "DROP TABLE checkpoint")
     with pytest.raises(StoreDown, match="checkpoint"):
         restore(saved, empty.url, NOW, lambda _: None)

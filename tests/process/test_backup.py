@@ -100,7 +100,7 @@ def test_a_backup_restores_elsewhere(kept: House, elsewhere: House) -> None:
     """Database, rules, schemas and the remembered checkpoint are in their places; the daemon goes on from there."""
     found = told(elsewhere, "restore", str(kept.folder / "backup"))
     assert (found["exchanges"], found["log_entries"], found["problems"]) == (6, 7, [])
-    assert found["log_entries_lost"] == 0, "nobody here has seen more"
+    assert found["log_entries_lost"] is None, "nothing here remembers how far the log went"
     assert elsewhere.routes.read_bytes() == kept.routes.read_bytes()
     assert elsewhere.routes.stat().st_mode & 0o777 == 0o644
     assert (elsewhere.folder / "audit.head").read_text().split("\n")[1] == "7"
@@ -136,7 +136,9 @@ def test_a_killed_restore_leaves_the_place_empty(kept: House, elsewhere: House) 
     )
     assert killed.returncode == -signal.SIGKILL
     assert not (elsewhere.folder / "exchange.db").exists()
-    assert told(elsewhere, "restore", str(kept.folder / "backup"))["problems"] == []
+    shown = said(elsewhere, "restore", str(kept.folder / "backup"))
+    assert "all well: 7 entries" in shown
+    assert "UNKNOWN" in shown
     assert [path.name for path in elsewhere.folder.glob("exchange.db*")] == ["exchange.db"]
 
 
@@ -180,6 +182,9 @@ def test_a_drill_into_postgresql_without_a_live_database(kept: House, tmp_path: 
     found = told(kept, "drill", str(kept.folder / "backup"), "--into", url, code=3, environment=away)
     assert (found["lost"], found["problems"]) == (None, [])
     assert "none.db" in found["not_compared"]
+    said(kept, "db", "upgrade", environment=away)
+    (problem,) = told(kept, "drill", str(kept.folder / "backup"), code=1, environment=away)["problems"]
+    assert problem["what"].startswith("6 exchanges and events"), "this is no later state of what was backed up"
     shown = said(kept, "drill", str(kept.folder / "backup"), "--into", url)
     assert f"3 of {INTEGRATOR}" in shown
     postgres.shared().drop("test_drill")
@@ -281,10 +286,18 @@ def test_a_rewritten_backup_is_no_backup(kept: House, elsewhere: House) -> None:
     with closing(sqlite3.connect(folder / "database.db")) as link:
         link.execute("UPDATE exchange SET sender = 'nobody' WHERE seq = (SELECT min(seq) FROM exchange)")
         link.commit()
+    rules = folder / "routes.yaml"
+    rules.write_text(rules.read_text().replace(CUSTOMS, "DXPEDCDEC9999999", 1))
+    _list_anew(folder, "database.db", "routes.yaml")
+    row, *others = told(kept, "drill", str(folder), code=1)["problems"]
+    assert "was changed after it became leaf" in row["what"]
+    assert {problem["place"] for problem in others} == {"rules"}, "a daemon would not take them"
+    assert told(elsewhere, "restore", str(folder), code=1)["problems"] == [row]
+
+
+def _list_anew(folder: Path, *names: str) -> None:
     listed = json.loads((folder / "manifest.json").read_text())
-    content = (folder / "database.db").read_bytes()
-    listed["files"]["database.db"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    for name in names:
+        content = (folder / name).read_bytes()
+        listed["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (folder / "manifest.json").write_text(json.dumps(listed))
-    (problem,) = told(kept, "drill", str(folder), code=1)["problems"]
-    assert "was changed after it became leaf" in problem["what"]
-    assert told(elsewhere, "restore", str(folder), code=1)["problems"] == [problem]
