@@ -73,11 +73,11 @@ def restore(
     store.require_empty(settings.database_url)
     manifest = checked(folder)
     files = {} if database_only else _targets(settings, folder, manifest)
-    for name, path in files.items():  # before the database: after a crash in between, they are there and equal
-        put(folder / name, path, secret=is_secret(name))
-    for inside in {path.parent for path in files.values()}:
-        sync(inside)
+    # Before the database: after a crash in between they are there and equal. What is remembered of the log comes
+    # after it: a restore that is run again must not take the backup's memory for one of this machine.
+    _put_all(folder, {name: path for name, path in files.items() if name != HEAD})
     fill(folder, manifest, settings.database_url)
+    _put_all(folder, {name: path for name, path in files.items() if name == HEAD})
     found, problems = audited(settings.database_url, folder, verifiers(settings, folder, keys), seen)
     told = {
         "taken": str(manifest.taken.begun_at),
@@ -180,6 +180,13 @@ def _targets(settings: Settings, folder: Path, manifest: Manifest) -> dict[str, 
             raise ConfigFault(f"it is not the {name} of the backup", where=str(path), do=do)
         found[name] = path
     return found
+
+
+def _put_all(folder: Path, files: Mapping[str, Path]) -> None:
+    for name, path in files.items():
+        put(folder / name, path, secret=is_secret(name))
+    for inside in {path.parent for path in files.values()}:
+        sync(inside)
 
 
 def put(source: Path, path: Path, *, secret: bool = True) -> None:
