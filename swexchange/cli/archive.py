@@ -17,7 +17,7 @@ from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
 from swexchange.core.log import Archived
 from swexchange.errors import ConfigFault
-from swexchange.evidence.archive_file import ArchiveFile, Damaged
+from swexchange.evidence.archive_file import ArchiveFile, Damaged, gaps
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.pruner import Pruner
 from swexchange.observe import utc_now
@@ -115,7 +115,7 @@ def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as
     if unknown := set(names) - {one.name for one in known}:
         raise click.UsageError(f"the database knows no archive {min(unknown)}; `swexchange archive list` shows all")
     chosen = [one for one in known if not names or one.name in names]
-    problems = []
+    problems = list(gaps(known))
     with progress("files", len(chosen)) as advance:
         for one in chosen:
             try:

@@ -15,12 +15,10 @@ from swexchange.cli.evidence import schemas_of
 from swexchange.cli.filters import filter_options
 from swexchange.cli.output import emit, table, write_file
 from swexchange.core.canonical import local_time
-from swexchange.core.log import Archived
 from swexchange.core.search import Filter
 from swexchange.evidence import archive_search
 from swexchange.evidence.archive_search import Found, Hit
 from swexchange.settings import Settings
-from swexchange.store import open_archives
 
 
 @archive.command()
@@ -30,7 +28,9 @@ from swexchange.store import open_archives
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: bool) -> None:
-    """Find exchanges in the archive files, newest first; it reads every file whose time fits. Exit code 1: none found.
+    """Find exchanges in the archive files, newest first; it reads every file whose time fits, and no database.
+
+    Exit code 1: nothing found.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: 
       swexchange archive search --sender DXPENT0000012345 --since 2026-11-01 --until 2026-12-01
     """
     wanted = replace(wanted, limit=limit, after=after)
-    found = list(archive_search.search(Path(settings.archive), _archives(settings), wanted))
+    found = list(archive_search.search(Path(settings.archive), wanted))
     emit([_told(hit) for hit in found], as_json, lambda: _print(found))
     raise SystemExit(exits.DONE if found else exits.PROBLEMS)
 
@@ -76,7 +76,7 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     if body or receipt:
         sys.stdout.buffer.write(found.stored.parts["messages" if body else "receipts"])
         return
-    told = {"archive": found.one.name, "leaf": found.stored.leaf, **found.said}
+    told = {"archive": found.archive.name, "leaf": found.stored.leaf, **found.said}
     emit(told, as_json, lambda: table([(name, str(value)) for name, value in told.items()]))
 
 
@@ -93,20 +93,15 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
     Example:
       swexchange archive prove 019cac2a9dc017bb841883fa7d7020a8 -o evidence.zip
     """
-    found, archives = _found(settings, exchange_id), _archives(settings)
-    made = archive_search.prove(Path(settings.archive), archives, found, lambda name: schemas_of(settings, name))
+    found = _found(settings, exchange_id)
+    made = archive_search.prove(found, lambda name: schemas_of(settings, name))
     path = Path(output or f"{exchange_id}.zip")
     write_file(path, made)
     click.echo(str(path))
 
 
-def _archives(settings: Settings) -> list[Archived]:
-    with open_archives(settings.database_url) as log:
-        return list(log.archives())
-
-
 def _found(settings: Settings, exchange_id: str) -> Found:
-    found = archive_search.find(Path(settings.archive), _archives(settings), exchange_id)
+    found = archive_search.find(Path(settings.archive), exchange_id)
     if found is None:
         click.echo("no archive file holds this exchange; `swexchange archive search` finds ids", err=True)
         raise SystemExit(exits.PROBLEMS)

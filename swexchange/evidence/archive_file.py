@@ -179,6 +179,15 @@ class ArchiveFile:
             raise ValueError(f"the keys of the rules of leaf {leaf} are not what was logged")
 
 
+def gaps(archives: Sequence[Archived]) -> Iterator[tuple[str, str]]:
+    """Where known archive files do not follow each other from leaf 0 on: the file behind a gap, and what is missing."""
+    end = 0
+    for one in archives:
+        if one.first != end:
+            yield one.name, f"between leaf {end} and its first, {one.first}, something is missing or twice"
+        end = one.end
+
+
 def _trusted(note: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, object]:
     try:
         return trusted(note, keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from swexchange.core import merkle
-from swexchange.core.log import Archived
 from swexchange.core.search import Filter
 from swexchange.evidence import bundle
-from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Stored
+from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Manifest, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = ("message_id", "sender", "type", "outcome", "code", "route")
@@ -34,22 +33,32 @@ class Hit:
         return _EPOCH + timedelta(microseconds=self.said["received_at"])
 
 
-def search(folder: Path, archives: Sequence[Archived], wanted: Filter) -> Iterator[Hit]:
+def search(folder: Path, wanted: Filter) -> Iterator[Hit]:
     """What a filter finds, newest files first, at most its limit. Raises Damaged."""
     left = wanted.limit
-    for one in reversed(archives):
-        if not _may_hold(one, wanted):
-            continue
-        with closing(ArchiveFile(folder / one.name)) as file:
-            found = [said for stored in file.records(("details",)) if (said := _matching(stored, wanted))]
+    for file in _files(reversed(_paths(folder)), wanted):
+        found = [said for stored in file.records(("details",)) if (said := _matching(stored, wanted))]
         newest = sorted(found, key=lambda said: str(said["exchange"]), reverse=True)[:left]
-        yield from (Hit(one.name, said) for said in newest)
+        yield from (Hit(file.path.name, said) for said in newest)
         left -= len(newest)
         if not left:
             return
 
 
-def _may_hold(one: Archived, wanted: Filter) -> bool:
+def _paths(folder: Path) -> list[Path]:
+    """The archive files of a folder in the order of their leaves, which their names say."""
+    return sorted(folder.glob("*.zip"))
+
+
+def _files(paths: Iterable[Path], wanted: Filter) -> Iterator[ArchiveFile]:
+    """Those whose times fit, one by one, open."""
+    for path in paths:
+        with closing(ArchiveFile(path)) as file:
+            if _may_hold(file.manifest, wanted):
+                yield file
+
+
+def _may_hold(one: Manifest, wanted: Filter) -> bool:
     """By its times: they are stated, not proved, so a search believes them and a verifier does not."""
     since, until = (_microseconds(at) if at else None for at in (wanted.since, wanted.until))
     return bool(one.since) and not (
@@ -60,7 +69,7 @@ def _may_hold(one: Archived, wanted: Filter) -> bool:
     )
 
 
-def _may_hold_id(one: Archived, exchange_id: str) -> bool:
+def _may_hold_id(one: Manifest, exchange_id: str) -> bool:
     return one.since // 1000 <= _milliseconds(exchange_id) <= one.until // 1000
 
 
@@ -110,32 +119,29 @@ def _has_key(detail: bytes, name: str, value: str) -> bool:
 class Found:
     """One exchange in full."""
 
-    one: Archived
+    archive: Path
     stored: Stored
     said: Mapping[str, Any]  # the members of its entry
 
 
-def find(folder: Path, archives: Sequence[Archived], exchange_id: str) -> Found | None:
+def find(folder: Path, exchange_id: str) -> Found | None:
     """An exchange with its message, receipt and details; None where it lies in no archive file. Raises Damaged."""
     wanted = Filter(exchanges=(exchange_id,))
-    for one in archives:
-        if not _may_hold(one, wanted):
-            continue
-        with closing(ArchiveFile(folder / one.name)) as file:
-            for stored in file.records(PARTS):
-                if said := _matching(stored, wanted):
-                    return Found(one, stored, said)
+    for file in _files(_paths(folder), wanted):
+        for stored in file.records(PARTS):
+            if said := _matching(stored, wanted):
+                return Found(file.path, stored, said)
     return None
 
 
-def prove(folder: Path, archives: Sequence[Archived], found: Found, schemas: bundle.Schemas) -> bytes:
+def prove(found: Found, schemas: bundle.Schemas) -> bytes:
     """The bundle of an exchange, of archive files alone: its entry, its rules' where they are known, its events'.
 
     Raises Damaged.
     """
     proofs: list[tuple[bytes, str]] = []
     keys = "[]"
-    with closing(ArchiveFile(folder / found.one.name)) as file:
+    with closing(ArchiveFile(found.archive)) as file:
         proofs.append((found.stored.entry, _proof(file, found.stored.leaf)))
         for leaf in file.manifest.rules:
             entry, proof, known = file.keys(leaf)
@@ -143,10 +149,10 @@ def prove(folder: Path, archives: Sequence[Archived], found: Found, schemas: bun
                 proofs.append((entry, proof.decode()))
                 keys = known
     about = f'"exchange":"{found.said["exchange"]}"'.encode()
-    for one in archives:
-        if one.first < found.one.first:
+    for path in _paths(found.archive.parent):
+        if path < found.archive:
             continue
-        with closing(ArchiveFile(folder / one.name)) as file:
+        with closing(ArchiveFile(path)) as file:
             events = [s for s in file.records() if about in s.entry and s.entry.startswith(b'{"entry":"event/v1",')]
             proofs += [(stored.entry, _proof(file, stored.leaf)) for stored in events]
     parts = found.stored.parts

@@ -15,7 +15,7 @@ from swexchange.core.keys import SigningKey
 from swexchange.core.log import Archived
 from swexchange.core.model import Event, Happening
 from swexchange.errors import Busy, ConfigFault
-from swexchange.evidence.archive_file import PARTS, ArchiveFile, Stored
+from swexchange.evidence.archive_file import PARTS, ArchiveFile, Stored, gaps
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Archives, FullLedger, open_archives
@@ -241,3 +241,27 @@ def test_archives_are_compressed(ledger: FullLedger, sealer: Sealer, archive: Ar
     names = [archive.folder / one.name for one in archive.log.archives()]
     packed = [info for name in names for info in zipfile.ZipFile(name).infolist() if info.filename == "messages"]
     assert {info.compress_type for info in packed} == {zipfile.ZIP_DEFLATED}
+
+
+def test_traffic_goes_on_while_it_archives(ledger: FullLedger, sealer: Sealer, archive: Archive) -> None:
+    """Whenever it pauses it holds no lock, and it pauses behind each span: some times as long as that took."""
+    fill(ledger, sealer, 12)
+    rests: list[float] = []
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        deliver(ledger, accepted(f"LIVE{len(rests)}"))
+
+    archiver = Archiver(archive.log, archive.folder, [sealer.verifier], lambda: NOW, rest, Bounds(1_000))
+    (made,) = archiver.write_all(everything=True)
+    assert made.leaves == 16
+    assert len(rests) == len(archive.log.spans_from(0)) == 8
+    assert all(seconds > 0 for seconds in rests)
+
+
+def test_a_gap_between_known_files_is_named(ledger: FullLedger, sealer: Sealer, archive: Archive) -> None:
+    fill(ledger, sealer, 30)
+    first, second, *_ = archive.write()
+    assert list(gaps([first, second])) == []
+    assert [name for name, _ in gaps([second])] == [second.name]
+    assert [name for name, _ in gaps([first, second, second])] == [second.name]
