@@ -26,7 +26,10 @@ FORMAT = "swexchange-archive/v1"
 ENTRY_BYTES, PART_BYTES = 2, 4  # of the length before each entry; before each message, receipt, detail
 PARTS = ("details", "messages", "receipts")  # of exchanges, each a member of the ZIP file
 _EXCHANGE = b'{"entry":"exchange/v1",'
-_BROKEN = (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_BROKEN = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error),  # a RuntimeError is what zipfile says of an encrypted file
+)
 
 
 class Damaged(ConfigFault):

@@ -10,12 +10,15 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from swexchange.core.checkpoint import Verifier
+from swexchange.core.checkpoint import Checkpoint, Verifier, sign
 from swexchange.core.keys import SigningKey
 from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged
 from tests import evidence
@@ -179,3 +182,63 @@ def test_who_signed_matters() -> None:
     assert run(SECOND, log=stranger).returncode == 1
     with pytest.raises(Damaged, match="not signed"):
         verify(SECOND, stranger)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_is_in_the_file_there_is_no_traceback(data: st.DataObject) -> None:
+    """Both verifiers say what is wrong, or that nothing is; a file that was changed is never the known one."""
+    content = bytearray(SECOND.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with TemporaryDirectory() as folder:
+        path = Path(folder, SECOND.name)
+        path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2, 30]))])
+        with suppress(Damaged):
+            verify(path)
+        with suppress(*verifier.BROKEN):
+            proved(path)
+
+
+_values = st.one_of(st.none(), st.integers(), st.text(), st.lists(st.text(max_size=44), max_size=3), st.just({}))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["format", "first", "entries", "exchanges", "since", "previous", "left", "right", "rules"]), _values
+)
+def test_whatever_its_list_says_there_is_no_traceback(name: str, value: object) -> None:
+    with TemporaryDirectory() as folder:
+
+        def change(members: dict[str, bytes]) -> None:
+            members["archive.json"] = json.dumps({**json.loads(members["archive.json"]), name: value}).encode()
+
+        path = rewritten(SECOND, Path(folder, "changed.zip"), change)
+        with suppress(Damaged):
+            verify(path)
+        with suppress(*verifier.BROKEN):
+            proved(path)
+
+
+def test_a_checkpoint_that_somebody_kept_is_compared(tmp_path: Path) -> None:
+    """Inside an archive, too: another history under the log's own key is found out by who kept the first."""
+    for size in (1, 300, 303):
+        kept = tmp_path / "kept.checkpoint"
+        kept.write_text(sign(Checkpoint(evidence.ORIGIN, size, b"\1" * 32), evidence.LOG_KEY))
+        done = run("--checkpoint", kept, GOLDEN / "archives")
+        assert (done.returncode, "are not those that a kept checkpoint signed" in done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_an_archive_that_says_it_is_encrypted_is_refused(tmp_path: Path, bit: int) -> None:
+    """Or packed in a way that nobody here reads: its flags, in the directory at the end of the file."""
+    content = bytearray(SECOND.read_bytes())
+    at = 0
+    while (at := content.find(b"PK\x01\x02", at + 1)) > 0:
+        content[at + 8] ^= 1 << bit
+    path = tmp_path / SECOND.name
+    path.write_bytes(content)
+    with suppress(Damaged):
+        verify(path)
+    with suppress(*verifier.BROKEN):
+        proved(path)
