@@ -145,18 +145,19 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
     """Take messages out of the database that are older than `retention` in routes.yaml says and lie in archive files.
 
     Each file is read back and proved first. What is still to be done, and what is under a hold, stays.
-    Decisions, receipts and everything else stay: a repeat gets its receipt. It may be stopped at any
-    time. The daemon goes on. Exit code 1: an archive file is not what it should be; of it nothing is pruned.
+    Where retention says when, whole exchanges follow later; what they took stays taken. It may be stopped
+    at any time. The daemon goes on. Exit code 1: an archive file is not what it should be; of it nothing is pruned.
 
     \b
     Examples:
       swexchange archive prune
       swexchange archive prune --yes
     """
-    age = load_retention(Path(settings.routes)).body
-    if age is None:
+    retention = load_retention(Path(settings.routes))
+    if retention.body is None:
         raise ConfigFault("retention.body is not set: messages are kept for good", where=settings.routes)
-    before = utc_now() - age
+    before = utc_now() - retention.body
+    rows_before = utc_now() - retention.metadata if retention.metadata else None
     with open_pruning(settings.database_url) as log:
         pruner = Pruner(log, Path(settings.archive), verifiers(settings, log, keys), utc_now)
         found = [(one, log.prunable(one, before)) for one in log.full_archives(before)]
@@ -167,6 +168,10 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
             "open": sum(prunable.open for _, prunable in found),
             "held": sum(prunable.held for _, prunable in found),
             "pruned": 0,
+            "exchanges": sum(log.old_rows(one, rows_before) for one in log.archives_with_rows(rows_before))
+            if rows_before
+            else 0,
+            "rows_pruned": 0,
         }
         try:
             if yes:
@@ -174,6 +179,8 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
                     for count in pruner.prune(before):
                         told["pruned"] += count
                         advance(count)
+                    for count in pruner.prune_rows(rows_before) if rows_before else ():
+                        told["rows_pruned"] += count
         finally:
             emit(told, as_json, lambda: table([(name, str(value)) for name, value in told.items()]))
     if not yes:

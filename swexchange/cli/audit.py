@@ -18,7 +18,7 @@ from swexchange.cli.root import cli
 from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.settings import Settings
-from swexchange.store import Filter, open_audit_log
+from swexchange.store import Filter, open_audit_log, open_evidence
 from swexchange.store.audit_log import CopyTrail, Summary, Trail
 
 
@@ -45,6 +45,8 @@ def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: 
     with open_audit_log(settings.database_url) as audit_log:
         found = audit_log.search(replace(wanted, limit=limit, after=after))
     emit([_flat(s) for s in found], as_json, lambda: _print_found(found))
+    if len(found) < limit and (elsewhere := _archived(settings)):
+        click.echo(f"this is what the database has{elsewhere}", err=True)
     raise SystemExit(exits.DONE if found else exits.PROBLEMS)
 
 
@@ -90,7 +92,7 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     with open_audit_log(settings.database_url) as audit_log:
         trail = audit_log.show(exchange_id)
     if trail is None:
-        click.echo("there is no exchange of this id; search finds ids", err=True)
+        click.echo(f"there is no exchange of this id; search finds ids{_archived(settings)}", err=True)
         raise SystemExit(exits.PROBLEMS)
     if body and trail.archive:
         click.echo(_lies_in(exchange_id, trail.archive), err=True)
@@ -102,6 +104,12 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     if trail.archive:
         click.echo(_lies_in(exchange_id, trail.archive), err=True)
     emit(told, as_json, lambda: _print(told))
+
+
+def _archived(settings: Settings) -> str:
+    """Where older exchanges lie, if any was pruned."""
+    with open_evidence(settings.database_url) as log:
+        return "; older ones may lie in archives: `swexchange archive search`" if log.gone() else ""
 
 
 def _lies_in(exchange_id: str, archive: str) -> str:

@@ -15,6 +15,7 @@ from swexchange.core.checkpoint import BadNote, Verifier
 from swexchange.core.log import key_history
 from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
+from swexchange.evidence.archive_file import entries_of
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
@@ -104,13 +105,14 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
         head, last = log.head(), log.last_archive()
         with progress("leaves", head.size if head else 0) as advance:
             trusted = verifiers(settings, log, keys)
-            problems = list(audit(log, trusted, known, found, advance, last.end if last else 0))
+            problems = list(audit(log, trusted, known, found, advance, last.end if last else 0, log.gone()))
     rows = [(problem.place, problem.what) for problem in problems]
     told = {
         "entries": found.size,
         "checkpoints": found.checkpoints,
         "bodies_deleted": found.deleted,
         "bodies_archived": found.archived,
+        "rows_archived": found.gone,
         "problems": [{"place": place, "what": what} for place, what in rows],
     }
     emit(told, as_json, lambda: _print(rows, found))
@@ -130,6 +132,7 @@ def _summary(found: Findings) -> str:
     gone = found.deleted - found.archived
     archived = f", the bytes of {found.archived} lie in archives" if found.archived else ""
     deleted = f", {gone} of them without their bytes" if gone else ""
+    archived += f", {found.gone} lie in archives as a whole" if found.gone else ""
     return f"all well: {found.size} entries{archived}{deleted}, {found.checkpoints} checkpoints"
 
 
@@ -148,12 +151,14 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
       swexchange audit prove 019cac2a9dc017bb841883fa7d7020a8 -o evidence.zip
     """
     with open_archives(settings.database_url) as log:
+        was_pruned = bool(log.gone())
         if name := log.pruned(exchange_id):
             what = f"the message is left out: its bytes lie in the archive {name}"
             click.echo(f"{what}; `swexchange archive prove {exchange_id}` takes all of it from there", err=True)
         made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), lambda name: schemas_of(settings, name))
     if made is None:
-        click.echo("there is no exchange of this id; search finds ids", err=True)
+        hint = f"; if it was pruned, `swexchange archive prove {exchange_id}` has it" if was_pruned else ""
+        click.echo(f"there is no exchange of this id; search finds ids{hint}", err=True)
         raise SystemExit(exits.PROBLEMS)
     path = Path(output or f"{exchange_id}.zip")
     write_file(path, made)
@@ -187,13 +192,15 @@ def export(settings: Settings, folder: str) -> None:
     Example:
       swexchange audit export log-2026-11
     """
-    with open_evidence(settings.database_url) as log:
+    with open_archives(settings.database_url) as log:
         head = log.checkpoint_over(0)
         if head is None:
             click.echo("nothing is sealed yet", err=True)
             raise SystemExit(exits.PROBLEMS)
+        known = log.archives() if log.gone() else ()
+        archived = entries_of(Path(settings.archive), known)
         with progress("entries", head.size) as advance:
-            for name, content in bundle.export(log, advance):
+            for name, content in bundle.export(log, advance, archived, known[-1].end if known else 0):
                 write_file(Path(folder, name), content)
     click.echo(f"{head.size} entries in {folder}")
 

@@ -11,8 +11,8 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -180,6 +180,13 @@ class ArchiveFile:
         )
         if not stands or hashlib.sha256(keys.encode()).hexdigest() != json.loads(entry)["keys"]:
             raise ValueError(f"the keys of the rules of leaf {leaf} are not what was logged")
+
+
+def entries_of(folder: Path, archives: Iterable[Archived]) -> Iterator[bytes]:
+    """The entries of archive files in order. Raises Damaged."""
+    for one in archives:
+        with closing(ArchiveFile(folder / one.name)) as file:
+            yield from (stored.entry for stored in file.records())
 
 
 def gaps(archives: Sequence[Archived]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -142,12 +142,18 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def export(log: Log, advance: Callable[[int], object] = lambda _: None) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The log as files of C2SP's tlog-tiles: entries, then hashes, then the checkpoint. `advance` is told of each."""
+def export(
+    log: Log, advance: Callable[[int], object] = lambda _: None, archived: Iterable[bytes] = (), end: int = 0
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The log as files of C2SP's tlog-tiles: entries, then hashes, then the checkpoint. `advance` is told of each.
+
+    The entries before leaf `end` are taken from `archived`.
+    """
     signed = log.checkpoint_over(0)
     if signed is None:
         return
-    entries = (leaf.entry for span in log.spans() for leaf in log.leaves(span))
+    spans = (span for span in log.spans() if span.first_leaf >= end)
+    entries = chain(archived, (leaf.entry for span in spans for leaf in log.leaves(span)))
     for number in range(-(-signed.size // WIDTH)):
         width = min(WIDTH, signed.size - number * WIDTH)
         bundle = b"".join(len(entry).to_bytes(2) + entry for entry in islice(entries, width))

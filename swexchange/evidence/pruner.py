@@ -38,12 +38,22 @@ class Log(Protocol):
         """Remember a file of which no message is in the database any more."""
 
 
+class Rows(Log, Protocol):
+    """The audit log as the pruner of whole exchanges needs it."""
+
+    def archives_with_rows(self, before: datetime) -> Sequence[Archived]:
+        """Archive files with exchanges received before a time, of which rows are in the database; oldest first."""
+
+    def prune_rows(self, one: Archived, before: datetime, now: datetime) -> Iterator[int]:
+        """Take out exchanges of a file and events about them: how many rows in each transaction."""
+
+
 class Pruner:
     """Prunes a database of what lies in the archive files of a folder."""
 
     def __init__(
         self,
-        log: Log,
+        log: Rows,
         folder: Path,
         keys: Sequence[Verifier],
         clock: Callable[[], datetime],
@@ -60,13 +70,25 @@ class Pruner:
         for one in self._log.full_archives(before):
             kept = self._proved(one)
             crashpoint("prune-proved")
-            started = time.monotonic()
-            for count in self._log.prune(one, before, kept):
-                crashpoint("pruned")
-                yield count
-                self._rest((time.monotonic() - started) * REST)
-                started = time.monotonic()
+            yield from self._slowly(self._log.prune(one, before, kept))
             self._log.emptied(one, self._clock())
+
+    def prune_rows(self, before: datetime) -> Iterator[int]:
+        """Take out exchanges received before a time, whose messages are gone; how many rows in each small step.
+
+        Raises Damaged as `prune` does.
+        """
+        for one in self._log.archives_with_rows(before):
+            self._proved(one)
+            yield from self._slowly(self._log.prune_rows(one, before, self._clock()))
+
+    def _slowly(self, steps: Iterator[int]) -> Iterator[int]:
+        started = time.monotonic()
+        for count in steps:
+            crashpoint("pruned")
+            yield count
+            self._rest((time.monotonic() - started) * REST)
+            started = time.monotonic()
 
     def _proved(self, one: Archived) -> set[int]:
         """The exchanges (seq) whose messages lie in a file, all of which was read back. Raises Damaged."""

@@ -34,6 +34,7 @@ def load(file: YamlFile, schemas: Schemas, key_folders: Sequence[Path] | None) -
     routes = RouteReader(sheet, participants, types).routes()
     upstreams = read_upstreams(sheet, participants)
     platform = read_platform(sheet, keys, key_folders)
+    read_retention(sheet)  # who prunes asks for it; whoever checks the file is told what is wrong with it
     sheet.raise_any()
     assert platform is not None  # its absence is among the problems
     return Rulebook(
@@ -68,7 +69,10 @@ def load_upstreams(path: Path) -> dict[str, Upstream]:
 
 def load_retention(path: Path) -> Retention:
     """How long things are kept, alone: quick. Raises RulesInvalid."""
-    return read_retention(_sheet(yamlfile.read(path)))
+    sheet = _sheet(yamlfile.read(path))
+    found = read_retention(sheet)
+    sheet.raise_any()
+    return found
 
 
 def _sheet(file: YamlFile) -> Sheet:

@@ -13,9 +13,14 @@ class Retention:
     """The least ages at which things may be pruned; None = they are kept for good."""
 
     body: timedelta | None = None  # the messages' bytes
+    metadata: timedelta | None = None  # whole exchanges, whose messages are gone
 
 
 def read_retention(sheet: Sheet) -> Retention:
     """What `retention` says. The JSON Schema has checked its form: `400 days`."""
     given = sheet.data.get("retention") or {}
-    return Retention(**{name: timedelta(days=int(text.split()[0])) for name, text in given.items()})
+    found = Retention(**{name: timedelta(days=int(text.split()[0])) for name, text in given.items()})
+    if found.metadata and (found.body is None or found.body > found.metadata):
+        do = "Give body an age that is not above it: a message goes before its exchange"
+        sheet.problem("retention.metadata is younger than retention.body", ("retention", "metadata"), do)
+    return found

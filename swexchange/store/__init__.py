@@ -14,9 +14,9 @@ from swexchange.store.evidence import Evidence
 from swexchange.store.history import History
 from swexchange.store.holds import Holds
 from swexchange.store.owed import FullLedger
-from swexchange.store.pruning import Pruning
 from swexchange.store.replay_run import Runner, Running
 from swexchange.store.replays import Replays
+from swexchange.store.row_pruning import RowPruning
 from swexchange.store.tally import Tally
 from swexchange.store.version import require_current
 
@@ -30,8 +30,8 @@ __all__ = [
     "FullLedger",
     "History",
     "Holds",
-    "Pruning",
     "Replays",
+    "RowPruning",
     "Runner",
     "Running",
     "Tally",
@@ -79,10 +79,10 @@ def open_archives(url: str) -> AbstractContextManager[Archives]:
     return closing(Archives(url))
 
 
-def open_pruning(url: str) -> AbstractContextManager[Pruning]:
+def open_pruning(url: str) -> AbstractContextManager[RowPruning]:
     """What may be taken out of the database. Raises ConfigFault unless the database is at the current version."""
     require_current(url)
-    return closing(Pruning(url))
+    return closing(RowPruning(url))
 
 
 def open_holds(url: str) -> AbstractContextManager[Holds]:

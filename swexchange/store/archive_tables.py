@@ -18,6 +18,22 @@ archive = Table(
     Column("until", BigInteger, nullable=False),
     Column("made_at", BigInteger, nullable=False),
     Column("emptied_at", BigInteger),  # none of its messages is in the database any more
+    Column("rows_gone_at", BigInteger),  # nor any of its exchanges and events
+)
+
+gone = Table(  # spans of the Merkle log of which rows were pruned
+    "gone",
+    metadata,
+    Column("first_leaf", BigInteger, primary_key=True, autoincrement=False),
+    Column("since", BigInteger, nullable=False),
+)
+
+taken = Table(  # what accepted exchanges took whose rows are gone
+    "taken",
+    metadata,
+    Column("identity", Text, primary_key=True),
+    Column("exchange_id", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
 )
 
 hold = Table(

@@ -7,19 +7,20 @@ that are there, and holes are looked into again: a row that comes late is sealed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, select, text, update
+from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, or_, select, text, update
 
 from swexchange.core.log import Exhibit, Kind, Leaf, Signed, Span
 from swexchange.core.model import Event, Outcome
 from swexchange.core.model import Kind as Copied
 from swexchange.errors import Unstorable
 from swexchange.store import leaves, rows
+from swexchange.store.archive_tables import gone, taken
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import checkpoint, rules, sealed, tile
@@ -80,6 +81,11 @@ class Evidence(Database):
         with self._reading() as connection:
             found = connection.execute(select(sealed).order_by(sealed.c.first_leaf, sealed.c.leaves)).mappings().all()
         return [Span(**{**row, "kind": Kind(row["kind"])}) for row in found]
+
+    def gone(self) -> Set[int]:
+        """The spans, by their first leaves, of which rows were pruned."""
+        with self._reading() as connection:
+            return set(connection.execute(select(gone.c.first_leaf)).scalars())
 
     def pending(self, most: int, *, everywhere: bool = False) -> Sequence[Span]:
         """Spans to seal next, of some `most` leaves, not yet placed; [] = everything is sealed.
@@ -179,8 +185,17 @@ _elsewhere = exists().where(
     copy.c.recipient != exchange.c.parent_sender,
     copy.c.n < ADDED,
 )
+_explained_by_gone = exists().where(
+    event.c.exchange_id == exchange.c.exchange_id,
+    event.c.event == str(Event.MATCHED),
+    event.c.detail == exchange.c.parent_exchange_id,
+    taken.c.exchange_id == exchange.c.parent_exchange_id,
+    taken.c.identity == literal("A:") + exchange.c.parent_sender + literal("/") + exchange.c.parent_message_id,
+)
 _unexplained = select(exchange.c.exchange_id).where(
-    exchange.c.tries.is_not(None), exchange.c.outcome != str(Outcome.WAITING), ~_explained | _elsewhere
+    exchange.c.tries.is_not(None),
+    exchange.c.outcome != str(Outcome.WAITING),
+    ~or_(_explained, _explained_by_gone) | _elsewhere,
 )
 
 

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, select
 
+from swexchange.core import merkle
 from swexchange.core.log import Exhibit, Kind, Span
 from swexchange.core.model import Kind as Copied
+from swexchange.core.tiles import WIDTH, split
 from swexchange.store import leaves
-from swexchange.store.evidence_tables import rules, sealed
+from swexchange.store.archive_tables import gone
+from swexchange.store.evidence_tables import rules, sealed, tile
 from swexchange.store.tables import batch, copy, event, exchange
 
 
@@ -45,4 +48,18 @@ def entries_of(connection: Connection, kind: Kind, number: int, row: int) -> Ite
     if found and number <= found["last"]:
         read = leaves.exchanges if kind is Kind.BATCH else None
         (leaf,) = read(connection, row, row) if read else leaves.others(connection, kind, row, row)
-        yield leaves.position(connection, Span(**{**found, "kind": kind}), row), leaf.entry
+        yield _position(connection, Span(**{**found, "kind": kind}), row, leaf.entry), leaf.entry
+
+
+def _position(connection: Connection, span: Span, row: int, entry: bytes) -> int:
+    """The leaf of a row; where neighbours of it were pruned, they cannot be counted: then it is known by its hash."""
+    pruned = select(gone.c.first_leaf).where(gone.c.first_leaf == span.first_leaf)
+    if connection.execute(pruned).first() is None:
+        return leaves.position(connection, span, row)
+    wanted, end = merkle.leaf_hash(entry), span.first_leaf + span.leaves
+    tiles = tile.c.level == 0, tile.c.number.between(span.first_leaf // WIDTH, end // WIDTH)
+    for number, hashes in connection.execute(select(tile.c.number, tile.c.hashes).where(*tiles)).all():
+        for at, found in enumerate(split(bytes(hashes)), number * WIDTH):
+            if found == wanted and span.first_leaf <= at < end:
+                return at
+    return span.first_leaf  # it was changed, and will not be proved

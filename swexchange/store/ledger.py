@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, and_, func, insert, literal, or_, select, update
 
+from swexchange.core.codes import ACCEPTED
 from swexchange.core.model import (
     BusinessKey,
     Candidate,
@@ -27,6 +28,7 @@ from swexchange.core.model import (
     Recorded,
 )
 from swexchange.store import rows, tables
+from swexchange.store.archive_tables import taken
 from swexchange.store.database import Database
 from swexchange.store.engine import as_sqlalchemy, is_sqlite
 from swexchange.store.tables import batch, business_key, copy, event, exchange
@@ -49,7 +51,16 @@ class Book:
         """The recorded decisions among these identities."""
         wanted = _recorded_columns.where(_among(self._connection, exchange.c.identity, identities))
         found = self._connection.execute(wanted).mappings().all()
-        return {row["identity"]: self._recorded(row) for row in found}
+        # Later than the rows: an exchange that is pruned meanwhile is in one of the two.
+        return self._gone(set(identities)) | {row["identity"]: self._recorded(row) for row in found}
+
+    def _gone(self, identities: Collection[str]) -> dict[str, Recorded]:
+        """What accepted exchanges took whose rows were pruned; their receipts lie in archive files."""
+        query = select(taken).where(_among(self._connection, taken.c.identity, identities))
+        return {
+            row.identity: Recorded(row.exchange_id, bytes(row.digest), Outcome.ACCEPTED, ACCEPTED, None)
+            for row in self._connection.execute(query)
+        }
 
     def accepted_bytes(self, wanted: Collection[tuple[str, bytes]]) -> Mapping[tuple[str, bytes], Recorded]:
         """Accepted or waiting exchanges of these submitters with these digests."""

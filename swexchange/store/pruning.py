@@ -47,11 +47,11 @@ class Pruning(Archives):
             held = is_held(connection)
             old = and_(_lies_in(connection, one), _has_bytes, exchange.c.received_at < rows.microseconds(before))
             size = func.coalesce(func.sum(func.length(exchange.c.body)), 0)
-            free = select(func.count(), size).where(old, ~_is_open, ~held)
+            free = select(func.count(), size).where(old, ~is_open, ~held)
             messages, total = connection.execute(free).one()
             count = select(func.count()).select_from(exchange).where(old)
-            is_open = connection.execute(count.where(_is_open)).scalar_one()
-            return Prunable(messages, total, is_open, connection.execute(count.where(~_is_open, held)).scalar_one())
+            waits = connection.execute(count.where(is_open)).scalar_one()
+            return Prunable(messages, total, waits, connection.execute(count.where(~is_open, held)).scalar_one())
 
     def prune(self, one: Archived, before: datetime, kept: Set[int]) -> Iterator[int]:
         """Empty messages of an archive file, those of `kept` (seq), a few in each transaction: how many in each.
@@ -61,11 +61,9 @@ class Pruning(Archives):
         after = -1
         while True:
             with self._writing(synced=False) as connection:
-                lock(connection)
-                if not is_sqlite(connection):  # no replay takes an exchange on while this transaction lasts
-                    connection.execute(_SHARE_ITEMS)
+                self._lock(connection)
                 old = and_(_lies_in(connection, one), _has_bytes, exchange.c.received_at < rows.microseconds(before))
-                query = select(exchange.c.seq).where(old, exchange.c.seq > after, ~_is_open, ~is_held(connection))
+                query = select(exchange.c.seq).where(old, exchange.c.seq > after, ~is_open, ~is_held(connection))
                 found = list(connection.execute(query.order_by(exchange.c.seq).limit(AT_ONCE)).scalars())
                 these = [seq for seq in found if seq in kept]
                 connection.execute(update(exchange).where(exchange.c.seq.in_(these)).values(body=b""))
@@ -73,6 +71,13 @@ class Pruning(Archives):
                 return
             yield len(these)
             after = found[-1]
+
+    @staticmethod
+    def _lock(connection: Connection) -> None:
+        """No hold is placed, and no replay takes an exchange on, while this transaction lasts."""
+        lock(connection)
+        if not is_sqlite(connection):
+            connection.execute(_SHARE_ITEMS)
 
     def emptied(self, one: Archived, now: datetime) -> None:
         """Remember a file of which no message is in the database any more, so that it is not looked at again."""
@@ -84,7 +89,7 @@ class Pruning(Archives):
 
 
 _has_bytes = func.length(exchange.c.body) > 0
-_is_open = or_(
+is_open = or_(
     exchange.c.outcome == str(Outcome.WAITING),
     is_waiting_for_an_operator,
     exists().where(batch.c.id == exchange.c.batch_id, batch.c.settled_at.is_(None)),

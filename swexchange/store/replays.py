@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from swexchange.core.replay import Item
 from swexchange.errors import ConfigFault
 from swexchange.store import rows
+from swexchange.store.archive_tables import taken
 from swexchange.store.database import Database
 from swexchange.store.tables import exchange, replay, replay_item, replay_log
 
@@ -73,10 +75,11 @@ class Replays(Database):
         return number
 
     def held(self, identities: Collection[str]) -> set[str]:
-        """Those of these identities that recorded exchanges have."""
+        """Those of these identities that recorded exchanges have, pruned ones too."""
         with self._reading() as connection:
-            query = select(exchange.c.identity).where(exchange.c.identity.in_(identities))
-            return set(connection.execute(query).scalars())
+            columns = exchange.c.identity, taken.c.identity
+            found = (connection.execute(select(one).where(one.in_(identities))).scalars() for one in columns)
+            return set(chain.from_iterable(found))
 
     def freeze(self, replay_id: str, items: Iterable[Item], dropped: Collection[int] = ()) -> None:
         """Add items to a plan that is being made, and take out others, by seq."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,17 +13,19 @@ import pytest
 from swexchange.core.codes import HELD
 from swexchange.core.identity import identity
 from swexchange.core.keys import SigningKey
-from swexchange.core.model import BusinessKey, Fate
+from swexchange.core.model import BusinessKey, Event, Fate, Happening
 from swexchange.core.search import Filter
+from swexchange.core.settle import earlier, in_conflict
 from swexchange.errors import ConfigFault
-from swexchange.evidence.archive_file import Damaged
+from swexchange.evidence import bundle
+from swexchange.evidence.archive_file import ArchiveFile, Damaged
 from swexchange.evidence.archive_search import find, search
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.evidence.pruner import Pruner
 from swexchange.evidence.sealer import HighWater, Sealer
-from swexchange.store import FullLedger, open_audit_log, open_history, open_holds, open_pruning
-from swexchange.store.pruning import AT_ONCE, Pruning
+from swexchange.store import FullLedger, RowPruning, open_audit_log, open_history, open_holds, open_pruning
+from swexchange.store.pruning import AT_ONCE
 from tests.contract.conftest import Database
 from tests.contract.exchanges import (
     ALICE,
@@ -32,7 +35,9 @@ from tests.contract.exchanges import (
     RULES,
     accepted,
     after,
+    answer_copy,
     deliver,
+    parent_of,
     record,
     rejected,
     waiting,
@@ -44,7 +49,7 @@ KEYED = BusinessKey("EntryId", "530420261000000017")
 
 
 @pytest.fixture
-def log(database: Database) -> Iterator[Pruning]:
+def log(database: Database) -> Iterator[RowPruning]:
     with open_pruning(database.url) as opened:
         yield opened
 
@@ -52,7 +57,7 @@ def log(database: Database) -> Iterator[Pruning]:
 class Place:
     """A log, its sealer, its archive files, and who prunes."""
 
-    def __init__(self, log: Pruning, folder: Path) -> None:
+    def __init__(self, log: RowPruning, folder: Path) -> None:
         self.log, self.folder = log, folder / "archive"
         self.sealer = Sealer(log, ORIGIN, KEY, HighWater(folder / "audit.head"), lambda: NOW)
 
@@ -63,19 +68,29 @@ class Place:
         keys = [self.sealer.verifier]
         list(Archiver(self.log, self.folder, keys, lambda: NOW, lambda _: None, Bounds(10)).write_all(everything=True))
 
+    @property
+    def pruner(self) -> Pruner:
+        """Who prunes, without pauses."""
+        return Pruner(self.log, self.folder, [self.sealer.verifier], lambda: NOW, lambda _: None)
+
     def prune(self, before: datetime = LATER) -> int:
         """How many messages went."""
-        return sum(Pruner(self.log, self.folder, [self.sealer.verifier], lambda: NOW, lambda _: None).prune(before))
+        return sum(self.pruner.prune(before))
+
+    def prune_rows(self, before: datetime = LATER) -> int:
+        """How many rows of exchanges and events went."""
+        return sum(self.pruner.prune_rows(before))
 
     def verify(self) -> Findings:
         """What an audit finds, which is nothing wrong."""
         found, last = Findings(), self.log.last_archive()
-        assert list(audit(self.log, [self.sealer.verifier], {}, found, archived=last.end if last else 0)) == []
+        archived, keys = last.end if last else 0, [self.sealer.verifier]
+        assert list(audit(self.log, keys, {}, found, archived=archived, gone=self.log.gone())) == []
         return found
 
 
 @pytest.fixture
-def place(log: Pruning, tmp_path: Path) -> Place:
+def place(log: RowPruning, tmp_path: Path) -> Place:
     return Place(log, tmp_path)
 
 
@@ -294,9 +309,124 @@ def test_traffic_goes_on_while_it_prunes(database: Database, ledger: FullLedger,
 def test_a_hold_placed_while_it_prunes_holds_the_rest(database: Database, ledger: FullLedger, place: Place) -> None:
     deliver(ledger, *(accepted(f"M{n}") for n in range(AT_ONCE + 20)))
     place.archive()
-    pruning = Pruner(place.log, place.folder, [place.sealer.verifier], lambda: NOW, lambda _: None).prune(LATER)
+    pruning = place.pruner.prune(LATER)
     assert next(pruning) == AT_ONCE
     with open_holds(database.url) as holds:
         holds.add(Filter(sender=ALICE), "alice@desk", "case 117", NOW)
     assert list(pruning) == []
     assert len(with_bytes(database)) == 20
+
+
+# -- whole exchanges
+
+
+def rows_left(database: Database) -> tuple[int, ...]:
+    """How many exchanges, copies, keys and events there are."""
+    tables = ("exchange", "copy", "business_key", "event")
+    return tuple(database.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
+
+
+def test_whole_exchanges_go_and_their_place_in_the_log_is_still_proved(
+    database: Database, ledger: FullLedger, place: Place
+) -> None:
+    """First the message, then the exchange; the newest event stays, so that its number is given to no other."""
+    many = [accepted(f"M{n}", keys=[KEYED]) for n in range(AT_ONCE + 20)]
+    deliver(ledger, *many, rejected())
+    with ledger.write(set(), NOW, RULES) as book:
+        book.note([Happening(many[0].exchange_id, Event.REPEATED), Happening(many[1].exchange_id, Event.REPEATED)])
+    ledger.settle(book.batch, [], NOW)
+    place.archive()
+    assert place.prune_rows() == 0
+    place.prune()
+    assert place.prune_rows() == AT_ONCE + 21 + 1
+    assert rows_left(database) == (0, 0, 0, 1)
+    found = place.verify()
+    assert (found.size, found.gone) == (AT_ONCE + 23, AT_ONCE + 22)
+    deliver(ledger, accepted("NEXT"))
+    place.archive()
+    place.prune(NOW)
+    assert place.verify().size == AT_ONCE + 24
+    assert place.prune_rows() == 0
+
+
+def test_what_a_pruned_exchange_took_stays_taken(ledger: FullLedger, place: Place) -> None:
+    """Its bytes again: known, without a receipt. Others under its id: a conflict. A refused one took nothing."""
+    message, refused = accepted(), rejected()
+    deliver(ledger, message, refused)
+    place.archive()
+    place.prune()
+    place.prune_rows()
+    names = {identity(message), identity(refused), "A:nobody/M9"}
+    with ledger.write(names, LATER, RULES) as book:
+        known = book.known(names)
+    assert set(known) == {identity(message)}
+    held = known[identity(message)]
+    assert (held.exchange_id, held.digest, held.outcome) == (message.exchange_id, message.digest, message.outcome)
+    assert (held.receipt, held.unsent) == (None, ())
+    assert earlier(message, known) == held
+    assert in_conflict(replace(message, digest=b"\1" * 32), known) == held
+
+
+def test_exchanges_that_are_open_held_or_younger_stay(database: Database, ledger: FullLedger, place: Place) -> None:
+    """And are verified, shown and proved among neighbours that are gone."""
+    _open_things(ledger)
+    kept = accepted("KEPT", BOB)
+    deliver(ledger, accepted("A"), kept, accepted("B"))
+    place.archive()
+    place.prune()
+    with open_holds(database.url) as holds:
+        holds.add(Filter(sender=BOB), "alice@desk", "case 117", NOW)
+    assert place.prune_rows(NOW) == 0
+    assert place.prune_rows() == 2
+    assert rows_left(database)[0] == 6
+    assert place.verify().gone == 2
+    exhibit = place.log.exhibit(kept.exchange_id)
+    assert exhibit
+    assert bundle.prove(place.log, kept.exchange_id, lambda: "[]", lambda _: {})
+    (leaf, entry), *_ = exhibit.entries
+    with closing(ArchiveFile(next(iter(place.folder.glob("*.zip"))))) as file:
+        assert [stored.entry for stored in file.records()][leaf] == entry
+
+
+def test_what_is_changed_among_pruned_exchanges_is_still_named(
+    database: Database, ledger: FullLedger, place: Place
+) -> None:
+    deliver(ledger, accepted("A"), accepted("KEPT", BOB), accepted("B"))
+    place.archive()
+    place.prune()
+    with open_holds(database.url) as holds:
+        holds.add(Filter(sender=BOB), "alice@desk", "case 117", NOW)
+    place.prune_rows()
+    with closing(database.connect()) as link:
+        link.execute("UPDATE exchange SET route = 'elsewhere'")
+        link.commit()
+    with pytest.raises(AssertionError, match="was changed after it became leaf"):
+        place.verify()
+
+
+def test_rows_that_somebody_else_removed_are_still_named(database: Database, ledger: FullLedger, place: Place) -> None:
+    """Archived or not: only what was pruned is missing without being told."""
+    deliver(ledger, accepted("A"), accepted("B"))
+    place.archive()
+    with closing(database.connect()) as link:
+        link.execute("DELETE FROM exchange WHERE message_id = 'A'")
+        link.commit()
+    with pytest.raises(AssertionError, match="was removed"):
+        place.verify()
+
+
+def test_an_answer_keeps_its_parent_though_that_is_gone(database: Database, ledger: FullLedger, place: Place) -> None:
+    """An answer that waited: that its parent was really there is known by what the parent took."""
+    asked, answer = accepted(keys=[KEYED]), waiting(answers=[KEYED], at=after(days=2))
+    deliver(ledger, answer)
+    deliver(ledger, asked)
+    with ledger.matching(after(days=2)) as book:
+        book.match(answer, parent_of(asked), answer_copy(answer, parent_of(asked)))
+    place.archive()
+    place.prune(after(days=1))
+    assert place.prune_rows(after(days=1)) == 0  # the file holds younger ones
+    with closing(database.connect()) as link:
+        link.execute("UPDATE archive SET until = since")
+        link.commit()
+    assert place.prune_rows(after(days=1)) == 1
+    assert place.verify().gone == 1

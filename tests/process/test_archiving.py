@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from swexchange.broker.topology import receipts
 from tests.process.house import INTEGRATOR, ROOT, House, until
 from tests.process.test_sealing import ORIGIN, size, work
 
@@ -173,3 +174,36 @@ def test_what_is_under_a_hold_is_not_pruned(home: House, aged: dict[str, str]) -
     assert home.cli("hold", "list").returncode == 1
     told = json.loads(home.cli("archive", "prune", "--yes", "--json", environment=aged).stdout)
     assert (told["held"], told["pruned"], with_bytes(home)) == (0, MESSAGES, 0)
+
+
+def test_whole_exchanges_are_pruned_later_and_their_messages_never_take_effect_again(
+    home: House, aged: dict[str, str]
+) -> None:
+    home.edit("{body: 400 days}", "{body: 400 days, metadata: 450 days}")
+    number = json.loads(home.cli("audit", "search", "--json").stdout)[0]["exchange_id"]
+    told = json.loads(home.cli("archive", "prune", "--yes", "--json", environment=aged).stdout)
+    assert (told["pruned"], told["rows_pruned"]) == (MESSAGES, MESSAGES)
+    shown = home.cli("audit", "show", number)
+    assert (shown.returncode, "older ones may lie in archives" in shown.stderr) == (1, True)
+    checked_again = json.loads(home.cli("audit", "verify", "--json", environment=aged).stdout)
+    assert (checked_again["problems"], checked_again["rows_archived"]) == ([], MESSAGES)
+    folder = home.folder / "log"
+    assert home.cli("audit", "export", str(folder), environment=aged).returncode == 0
+    assert f"log: {MESSAGES} entries" in proved(home, aged, folder)
+
+    home.send([home.declaration(f"NHW-{i:04d}") for i in range(MESSAGES)])  # the same bytes: nobody gets anything
+    home.send([home.declaration("NHW-0099")])
+    daemon = home.daemon()
+    home.collect(receipts(INTEGRATOR), 1)
+    assert daemon.stop() == 0
+    (found,) = json.loads(home.cli("audit", "search", "--json").stdout)
+    assert found["outcome"] == "accepted"
+
+
+def test_a_retention_that_cannot_be_is_refused(home: House) -> None:
+    """By whoever checks the file, not only when somebody prunes."""
+    home.routes.write_text(home.routes.read_text("utf-8") + "\nretention: {metadata: 400 days}\n", "utf-8")
+    for command in (("routes", "check"), ("archive", "prune")):
+        done = home.cli(*command)
+        assert done.returncode != 0
+        assert "retention.metadata is younger than retention.body" in done.stdout + done.stderr

@@ -200,7 +200,9 @@ def test_whatever_is_in_the_file_there_is_no_traceback(data: st.DataObject) -> N
             proved(path)
 
 
-_values = st.one_of(st.none(), st.integers(), st.text(), st.lists(st.text(max_size=44), max_size=3), st.just({}))
+_values: st.SearchStrategy[object] = st.one_of(
+    st.none(), st.integers(), st.text(), st.lists(st.text(max_size=44), max_size=3), st.just({})
+)
 
 
 @settings(max_examples=200, deadline=None)

@@ -15,7 +15,17 @@ CREATE TABLE archive (
     since BIGINT NOT NULL,
     until BIGINT NOT NULL,
     made_at BIGINT NOT NULL,
-    emptied_at BIGINT
+    emptied_at BIGINT,
+    rows_gone_at BIGINT
+);
+CREATE TABLE gone (
+    first_leaf BIGINT NOT NULL PRIMARY KEY,
+    since BIGINT NOT NULL
+);
+CREATE TABLE taken (
+    identity TEXT NOT NULL PRIMARY KEY,
+    exchange_id TEXT NOT NULL,
+    digest {bytes} NOT NULL
 );
 CREATE TABLE hold (
     id {serial} NOT NULL PRIMARY KEY,
