@@ -47,6 +47,11 @@ def claim(sender: str, message_id: str) -> str:
     return f"A:{sender}/{message_id}"
 
 
+def is_claim(name: str) -> bool:
+    """Whether an identity is one that an accepted message takes."""
+    return name.startswith("A:")
+
+
 def bytes_identity(submitter: str, digest: bytes) -> str:
     """The identity of a refused message: its submitter and its very bytes."""
     return f"R:{submitter}#{digest.hex()}"

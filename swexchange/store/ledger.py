@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, and_, func, insert, literal, or_, select, update
 
 from swexchange.core.codes import ACCEPTED
+from swexchange.core.identity import is_claim
 from swexchange.core.model import (
     BusinessKey,
     Candidate,
@@ -52,11 +53,11 @@ class Book:
         wanted = _recorded_columns.where(_among(self._connection, exchange.c.identity, identities))
         found = self._connection.execute(wanted).mappings().all()
         # Later than the rows: an exchange that is pruned meanwhile is in one of the two.
-        return self._gone(set(identities)) | {row["identity"]: self._recorded(row) for row in found}
+        return self._gone(filter(is_claim, identities)) | {row["identity"]: self._recorded(row) for row in found}
 
-    def _gone(self, identities: Collection[str]) -> dict[str, Recorded]:
+    def _gone(self, claims: Iterable[str]) -> dict[str, Recorded]:
         """What accepted exchanges took whose rows were pruned; their receipts lie in archive files."""
-        query = select(taken).where(_among(self._connection, taken.c.identity, identities))
+        query = select(taken).where(_among(self._connection, taken.c.identity, list(claims)))
         return {
             row.identity: Recorded(row.exchange_id, bytes(row.digest), Outcome.ACCEPTED, ACCEPTED, None)
             for row in self._connection.execute(query)

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -115,3 +116,19 @@ def test_other_urls_are_refused(url: str) -> None:
     """What is no SQLite file and no PostgreSQL is a fault of configuration."""
     with pytest.raises(ConfigFault):
         parse_url(url)
+
+
+def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(nothing: Database) -> None:
+    engine = make_engine(parse_url(nothing.url))
+    with engine.begin() as connection:
+        config = migrate.configuration()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with closing(nothing.connect()) as link:
+        link.execute("INSERT INTO batch VALUES (7, 'rules', 1, 1)")
+        link.commit()
+    assert migrate.upgrade(nothing.url) == ("0001", version.NEWEST)
+    assert nothing.rows("SELECT id FROM batch") == [(7,)]
+    with open_ledger(nothing.url) as ledger:
+        record(ledger, accepted())
