@@ -146,7 +146,7 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
 
     Each file is read back and proved first. What is still to be done, and what is under a hold, stays.
     Where retention says when, whole exchanges follow later; what they took stays taken. It may be stopped
-    at any time. The daemon goes on. Exit code 1: an archive file is not what it should be; of it nothing is pruned.
+    at any time. The daemon goes on. Exit code 2: an archive file is not what it should be; of it nothing is pruned.
 
     \b
     Examples:

@@ -32,11 +32,11 @@ class RowPruning(Pruning):
         return list(self._archives(select(archive).where(old).order_by(archive.c.first_leaf)))
 
     def old_rows(self, one: Archived, before: datetime) -> int:
-        """How many exchanges of a file `prune_rows` would take out."""
+        """How many exchanges of a file `prune_rows` would take out, once their messages are gone."""
         count = 0
         with self._reading() as connection:
             for span in _spans(connection, one, Kind.BATCH):
-                query = select(func.count()).select_from(exchange).where(*_prunable(connection, span, before))
+                query = select(func.count()).select_from(exchange).where(*_old(connection, span, before))
                 count += connection.execute(query).scalar_one()
         return count
 
@@ -73,17 +73,17 @@ def _spans(connection: Connection, one: Archived, kind: Kind) -> list[Span]:
     return [Span(**{**row, "kind": kind}) for row in found]
 
 
-def _prunable(connection: Connection, span: Span, before: datetime) -> Sequence[ColumnElement[bool]]:
-    """Whether an exchange may go: its message is gone before it."""
+def _old(connection: Connection, span: Span, before: datetime) -> Sequence[ColumnElement[bool]]:
+    """Whether an exchange is old, and nothing keeps it."""
     old = exchange.c.received_at < rows.microseconds(before)
-    return exchange.c.seq.between(*leaves.seqs(span.first, span.last)), old, _is_empty, ~is_open, ~is_held(connection)
+    return exchange.c.seq.between(*leaves.seqs(span.first, span.last)), old, ~is_open, ~is_held(connection)
 
 
 _is_empty = func.length(exchange.c.body) == 0
 
 
 def _take_exchanges(connection: Connection, span: Span, before: datetime) -> int:
-    query = select(exchange.c.seq, exchange.c.detail).where(*_prunable(connection, span, before))
+    query = select(exchange.c.seq, exchange.c.detail).where(_is_empty, *_old(connection, span, before))
     found = connection.execute(query.order_by(exchange.c.seq).limit(AT_ONCE)).all()
     if not found:
         return 0

@@ -337,6 +337,7 @@ def test_whole_exchanges_go_and_their_place_in_the_log_is_still_proved(
     ledger.settle(book.batch, [], NOW)
     place.archive()
     assert place.prune_rows() == 0
+    assert sum(place.log.old_rows(one, LATER) for one in place.log.archives_with_rows(LATER)) == AT_ONCE + 21
     place.prune()
     assert place.prune_rows() == AT_ONCE + 21 + 1
     assert rows_left(database) == (0, 0, 0, 1)
