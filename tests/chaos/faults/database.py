@@ -104,8 +104,6 @@ def _small_disk(scene: Scene) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(place)], check=True)
     for file in old.iterdir():
         (place / file.name).write_bytes(file.read_bytes())
-    # Else the intake would stop long before: it would show the watermarks, not what happens behind them.
-    scene.supervisor.plain.environment = {"SWX_DISK_STOP_MB": "0", "SWX_DISK_RESUME_MB": "1"}
 
 
 def _disk_full(scene: Scene) -> None:
