@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +26,8 @@ from swexchange.errors import ConfigFault, Fault
 
 AT_ONCE = 1_000  # leaves in one step, about
 _VERIFY = "Run `swexchange audit verify`; until it is explained, seal nothing"
-REST = 4.0  # a backlog is sealed with pauses of this many times the work, so that the traffic does not feel it
+REST = 4.0  # sealing pauses for this many times the work, so that the traffic does not feel it
+BURST = timedelta(milliseconds=5)  # of work between two pauses: what a message may have to wait for
 
 
 class Log(Protocol):
@@ -76,6 +77,20 @@ class HighWater:
             raise ConfigFault(f"cannot remember the checkpoint: {error.strerror}", where=str(self._path)) from None
 
 
+class _Breath:
+    """Pauses between bursts of work; to be called often."""
+
+    def __init__(self, rest: Callable[[float], object], clock: Callable[[], datetime]) -> None:
+        self._rest, self._clock = rest, clock
+        self._since = clock()
+
+    def __call__(self) -> None:
+        worked = self._clock() - self._since
+        if worked >= BURST:
+            self._rest(worked.total_seconds() * REST)
+            self._since = self._clock()
+
+
 class Sealer:
     """Seals a log with a key under an origin, and refuses to go on from one that was rolled back."""
 
@@ -116,14 +131,17 @@ class Sealer:
         what = f"the log of {tree.size} entries does not begin with the {signed.size} that {place} signed"
         raise ConfigFault(what, where=self._origin, do=_VERIFY)
 
-    def seal(self, *, everywhere: bool = False) -> int:
-        """Seal some of what is new; how many leaves were added. Raises StoreDown, ConfigFault."""
+    def seal(self, breathe: Callable[[], object] = lambda: None, *, everywhere: bool = False) -> int:
+        """Seal some of what is new; how many leaves were added. Raises StoreDown, ConfigFault.
+
+        `breathe` is called after each leaf that was read; no transaction is open then.
+        """
         tree = self.check()
         size = tree.size
         spans = []
         for span in self._log.pending(AT_ONCE, everywhere=everywhere):
             first = tree.size
-            tree.append(merkle.leaf_hash(leaf.entry) for leaf in self._log.leaves(span))
+            tree.append(self._hashes(span, breathe))
             spans.append(replace(span, first_leaf=first, leaves=tree.size - first))
         if not spans:
             return 0
@@ -136,19 +154,21 @@ class Sealer:
             self._high_water.write(made.note)
         return tree.size - size
 
+    def _hashes(self, span: Span, breathe: Callable[[], object]) -> Iterator[bytes]:
+        for leaf in self._log.leaves(span):
+            yield merkle.leaf_hash(leaf.entry)
+            breathe()
+
     def _signed(self, tree: TileTree) -> Signed:
         note = checkpoint.sign(Checkpoint(self._origin, tree.size, tree.root()), self._key)
         return Signed(tree.size, self._clock(), note)
 
     def seal_all(self, rest: Callable[[float], object] = lambda _: None, *, everywhere: bool = False) -> Iterator[int]:
-        """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause between."""
-        while True:
-            started = self._clock()
-            added = self.seal(everywhere=everywhere)
-            if not added:
-                return
+        """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause."""
+        breathe = _Breath(rest, self._clock)
+        while added := self.seal(breathe, everywhere=everywhere):
             yield added
-            rest((self._clock() - started).total_seconds() * REST)
+            breathe()
 
     def know(self, rules: Rulebook) -> None:
         """Record which keys the rules in force know: they become a leaf. Raises StoreDown."""

@@ -15,7 +15,7 @@ from swexchange.store.evidence_tables import rules
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import ADDED, batch, copy, event, exchange
 
-PAGE = 500  # exchanges read at once
+PAGE = 100  # exchanges read at once, with their messages perhaps; sealing does not pause within
 TOGETHER = 25  # and where their bodies stay in memory
 NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id, Kind.RULES: rules.c.id}
 _NOTHING = hashlib.sha256(b"").digest()

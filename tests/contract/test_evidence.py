@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -132,14 +134,24 @@ def test_the_checkpoint_is_signed_by_the_log(log: Evidence, ledger: FullLedger, 
     assert signed.made_at == NOW
 
 
+def test_sealing_pauses_after_each_burst_of_work(log: Evidence, ledger: FullLedger, tmp_path: Path) -> None:
+    """A step of many leaves does not hold up the traffic beside it: it rests in between, four times as long."""
+    record(ledger, *(accepted(f"L{n}") for n in range(100)))
+    ticks = count()
+    high_water = HighWater(tmp_path / "audit.head")
+    sealer = Sealer(log, ORIGIN, KEY, high_water, lambda: NOW + next(ticks) * timedelta(milliseconds=1))
+    rests: list[float] = []
+    assert list(sealer.seal_all(rests.append)) == [100]
+    assert len(rests) == 100 // 5
+    assert set(rests) == {4 * 0.005}
+
+
 def test_a_backlog_is_sealed_in_steps(log: Evidence, ledger: FullLedger, sealer: Sealer) -> None:
     """Each step is a transaction of its own with a checkpoint of its own; none holds more than it should."""
     record(ledger, *(accepted(f"L{n}") for n in range(700)))
     record(ledger, *(accepted(f"N{n}") for n in range(700)))
     fill(ledger)
-    rests: list[float] = []
-    assert list(sealer.seal_all(rests.append)) == [1402, 10]
-    assert len(rests) == 2
+    assert list(sealer.seal_all()) == [1402, 10]
     assert [signed.size for signed in log.checkpoints()] == [1402, 1412]
     assert [len(log.tile(0, number)) // 32 for number in range(7)] == [WIDTH] * 5 + [132, 0]
     assert len(log.tile(1, 0)) // 32 == 5
