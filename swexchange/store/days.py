@@ -34,15 +34,9 @@ class Days(Evidence):
             first, last = connection.execute(select(func.min(_batch), func.max(_batch)).where(*day)).one()
             if last is None:
                 last = first = connection.execute(_before(ends)).scalar()
-            if last is None:
-                return None
-            inside = and_(_is_batch, sealed.c.last >= first, sealed.c.first <= last)
-            spans = connection.execute(select(sealed).where(inside)).all()
-            covered = sum(min(s.last, last) - max(s.first, first) + 1 for s in spans)
-            wanted = select(func.count()).select_from(batch).where(batch.c.id.between(first, last))
-            if connection.execute(wanted).scalar_one() > covered:
-                return None
-        size = max(span.first_leaf + span.leaves for span in spans)
+            size = 0 if last is None else _sealed_through(connection, first, last)  # 0: the log begins after this day
+        if size is None:
+            return None
         best = (checkpoint.c.witnesses > 0).desc(), checkpoint.c.size
         return self._signed(select(checkpoint).where(checkpoint.c.size >= size).order_by(*best).limit(1))
 
@@ -79,6 +73,18 @@ def _before(at: datetime) -> Select[Any]:
 def _after(at: datetime) -> Select[Any]:
     """The batch of the first message that came at a time or later."""
     return select(_batch).where(exchange.c.exchange_id >= first_id(at)).order_by(exchange.c.exchange_id).limit(1)
+
+
+def _sealed_through(connection: Connection, first: int, last: int) -> int | None:
+    """The size of the log that has all of these batches; None while one is not sealed."""
+    inside = and_(_is_batch, sealed.c.last >= first, sealed.c.first <= last)
+    spans = connection.execute(select(sealed).where(inside)).all()
+    covered = sum(min(s.last, last) - max(s.first, first) + 1 for s in spans)
+    wanted = select(func.count()).select_from(batch).where(batch.c.id.between(first, last))
+    if connection.execute(wanted).scalar_one() > covered:
+        return None
+    ends: list[int] = [span.first_leaf + span.leaves for span in spans]
+    return max(ends)
 
 
 def _count(connection: Connection, *conditions: Any) -> int:

@@ -224,6 +224,7 @@ def test_the_checkpoint_is_the_first_that_covers_the_day(ledger: FullLedger, tal
     assert later
     assert later.size == 2
     assert tally.covering(*bounds(date(2026, 3, 9))) == later, "a day without messages: what came before is covered"
+    assert tally.covering(*bounds(date(2020, 1, 1))) == first, "a day before the log: nothing of it is missing"
     tally.cosigned(2, later.note, 1)
     assert tally.covering(*bounds(DAY)) == later
     deliver(ledger, accepted("M3"))
