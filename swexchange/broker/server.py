@@ -111,8 +111,10 @@ def _plain(error: BaseException) -> tuple[str, str]:
     """What happened and what to do; ('', '') for an error that says nothing by itself."""
     if isinstance(error, (amqp.ConnectionClosed, amqp.ChannelClosed)):
         return _closed(error.reply_code, error.reply_text)
-    if isinstance(error, (amqp.AuthenticationError, amqp.ProbableAuthenticationError)):
+    if _is_refused(error):
         return "RabbitMQ refused the credentials", "Correct user and password, or the user's rights"
+    if isinstance(error, amqp.ProbableAuthenticationError):
+        return "the connection ended during the login", "Check the network and the broker"
     if isinstance(error, amqp.IncompatibleProtocolError):
         return "what answers there does not speak AMQP 0-9-1", "Check host and port of the broker URL"
     if isinstance(error, amqp.AMQPHeartbeatTimeout):
@@ -120,9 +122,16 @@ def _plain(error: BaseException) -> tuple[str, str]:
     return _network(error)
 
 
+def _is_refused(error: BaseException) -> bool:
+    """Whether it is the credentials: pika takes any end during the login for that, RabbitMQ says so by 403."""
+    if isinstance(error, amqp.ProbableAuthenticationError):
+        return "(403)" in str(error)
+    return isinstance(error, amqp.AuthenticationError)
+
+
 def _code(error: BaseException) -> int:
-    """The reply code; 403 too where the login was refused without one."""
-    if isinstance(error, (amqp.AuthenticationError, amqp.ProbableAuthenticationError)):
+    """The reply code, 403 where the login was refused."""
+    if _is_refused(error):
         return 403
     return int(getattr(error, "reply_code", 0))
 

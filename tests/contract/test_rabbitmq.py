@@ -9,12 +9,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pika
 import pytest
+from pika import spec
+from pika.frame import Method
 
 from swexchange.broker import Intake, LastingOutlet, Message, Outlet, Server, Tls, Topology, admin, link
 from swexchange.broker.topology import INTAKE, inbox, outbox, receipts
@@ -228,6 +231,24 @@ def test_closing_does_not_wait_for_an_alarm(server: Server, alarm: Callable[[boo
 
 
 # -- connecting
+
+
+def test_a_connection_that_ends_during_the_login_does_not_blame_the_credentials() -> None:
+    """pika takes any end there for a wrong password; an upstream's breaker would open at once for it."""
+    start = spec.Connection.Start(server_properties={}, mechanisms=b"PLAIN", locales=b"en_US")
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(8)
+                connection.sendall(Method(0, start).marshal())
+                connection.recv(4096)
+
+        thread.submit(hang_up)
+        with pytest.raises(BrokerLost, match="the connection ended during the login") as lost:
+            Outlet(Server(f"amqp://guest:guest@127.0.0.1:{server.getsockname()[1]}/%2F?connection_attempts=1"))
+    assert lost.value.code == 0
 
 
 def test_connecting_says_what_is_wrong_without_the_password() -> None:
