@@ -17,14 +17,12 @@ from swexchange.durable import sync
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.store import rows
 from swexchange.store.engine import faults, make_engine, parse_url, where
-from swexchange.store.evidence_tables import rules
 from swexchange.store.migrate import upgrade_within
 from swexchange.store.snapshot import Advance, Snapshot, open_saved
-from swexchange.store.tables import batch, batch_number, event, metadata, replay_log
+from swexchange.store.tables import batch, batch_number, metadata
 from swexchange.store.version import NEWEST, version_within
 
 GAP = 1_000_000_000  # batch numbers that are left out: more than a database gives out between two backups
-_NUMBERED = (event, rules, replay_log)  # by sequences of PostgreSQL
 _BESIDE = ("", "-wal", "-shm", "-journal")  # files of an SQLite database, after its own name
 _LOCK = text("LOCK TABLE batch IN ACCESS EXCLUSIVE MODE")
 
@@ -140,9 +138,11 @@ def _as_file(saved: Path, path: Path, now: datetime) -> None:
 
 def _count_on(connection: Connection) -> None:
     """PostgreSQL's sequences go on behind what was restored."""
-    for table in _NUMBERED:
-        sequence = cast(func.pg_get_serial_sequence(table.name, "id"), REGCLASS)
-        following = func.coalesce(func.max(table.c.id), 0) + 1
+    for number in (table.autoincrement_column for table in metadata.sorted_tables):
+        if number is None:
+            continue
+        sequence = cast(func.pg_get_serial_sequence(number.table.name, number.name), REGCLASS)
+        following = func.coalesce(func.max(number), 0) + 1
         connection.execute(select(func.setval(sequence, following, False)))
 
 

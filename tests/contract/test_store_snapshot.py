@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from swexchange.core.log import Kind
+from swexchange.core.log import Archived, Kind
 from swexchange.core.model import BusinessKey, Decision, Event, Fate, Happening
 from swexchange.core.replay import Does, Item
+from swexchange.core.search import Filter
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.evidence import bundle
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
@@ -24,7 +25,9 @@ from swexchange.store import (
     Attempts,
     Evidence,
     FullLedger,
+    open_archives,
     open_evidence,
+    open_holds,
     open_ledger,
     open_replays,
     version,
@@ -90,6 +93,12 @@ def furnish(database: Database, ledger: FullLedger, head: Path) -> Decision:
         number = replays.begin(Plan("resend", {}, RULES, "admin"), NOW)
         replays.freeze(number, [Item(65536, Does.SEND, ())])
         replays.seal(number, {}, "admin", NOW)
+    with open_archives(database.url) as archives, open_holds(database.url) as holds:
+        archives.note_archive(Archived(0, 5, "000000000000-000000000004.zip", b"\3" * 32, 1, 2, 3), NOW)
+        holds.add(Filter(sender=ALICE), "admin", "case 7", NOW)
+    digest = "X'07'" if database.kind == "sqlite" else r"'\x07'"
+    taken = f"'A:long/ago', '{'0' * 32}', {digest}"
+    change(database, f"INSERT INTO taken VALUES ({taken})", "INSERT INTO gone VALUES (900, 1)")
     row = "'province', 'forwarder-1', 7, 'closed', '', NULL, 8, 9, 10, NULL, NULL, NULL, NULL"
     change(database, f"INSERT INTO upstream VALUES ({row})")
     with closing(Attempts(database.url, "worker-1")) as attempts:
@@ -211,6 +220,8 @@ def test_what_comes_after_collides_with_nothing(
         log.note_rules("e" * 64, "[]", after(hours=2))
         with open_replays(empty.url) as replays:
             replays.begin(Plan("resend", {}, RULES, "admin"), after(hours=2))
+        with open_holds(empty.url) as holds:
+            assert holds.add(Filter(sender=BOB), "admin", "case 8", after(hours=2)) == 2
         assert sum(sealer(log, head).seal_all()) > 3
     assert problems(empty, head) == []
     assert {span.kind for span in _spans(empty)} == set(Kind)
