@@ -97,7 +97,7 @@ def _about(lab: Lab, quick: bool) -> dict[str, Any]:
 
 
 def _results(lab: Lab, only: frozenset[str]) -> Results:
-    lab.stock.prepare(lab.scale.stock)
+    lab.stock.prepare(lab.scale.stock_for_memory if "memory" in only else lab.scale.stock)
     results = Results()
     if only & {"throughput", "latency"}:  # full load is what latency is measured against
         results.throughput = throughput.measure(lab)

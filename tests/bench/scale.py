@@ -24,8 +24,16 @@ class Scale:
 
     @property
     def stock(self) -> int:
-        """Messages to prepare: fresh ones for each run on the full database, the others may share."""
-        return max(self.messages * self.pairs, self.memory[-1], self.shovel)
+        """Messages to prepare: fresh ones for each run on the full database, the others may share.
+
+        Six runs' worth at least: beside a backlog, a fast machine sends five more in live traffic.
+        """
+        return max(self.messages * max(self.pairs, 6), self.shovel)
+
+    @property
+    def stock_for_memory(self) -> int:
+        """The same where memory is measured, in which no message may come twice."""
+        return max(self.stock, self.memory[-1])
 
 
 FULL = Scale(
