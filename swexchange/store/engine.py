@@ -167,6 +167,16 @@ def transaction(engine: Engine, *, synced: bool = True) -> Iterator[Connection]:
 
 
 @contextmanager
+def one_transaction(engine: Engine, place: str) -> Iterator[Connection]:
+    """The only transaction of an engine, which is disposed of behind it; faults name the place."""
+    try:
+        with faults(place), engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
 def faults(place: str) -> Iterator[None]:
     """Turns the drivers' errors into ours: refused data apart from a database that does not do its work."""
     try:

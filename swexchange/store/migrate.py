@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from swexchange.errors import ConfigFault, StoreDown
-from swexchange.store.engine import faults, is_missing, make_engine, parse_url, where
+from swexchange.store.engine import is_missing, make_engine, one_transaction, parse_url, where
 from swexchange.store.version import NEWEST, refuse_newer, version
 
 
@@ -26,14 +26,11 @@ def upgrade(url: str) -> tuple[str, str]:
     refuse_newer(before, where(parsed))
     if is_missing(parsed):
         _create(Path(str(parsed.database)))
-    engine = make_engine(parsed)
     try:
-        with faults(where(parsed)), engine.begin() as connection:
+        with one_transaction(make_engine(parsed), where(parsed)) as connection:
             upgrade_within(connection)
     except CommandError as error:
         raise ConfigFault(f"the database cannot be upgraded: {error}", where=where(parsed)) from error
-    finally:
-        engine.dispose()
     return before, NEWEST
 
 

@@ -16,7 +16,7 @@ from swexchange.crashpoint import crashpoint
 from swexchange.durable import sync
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.store import rows
-from swexchange.store.engine import faults, make_engine, parse_url, where
+from swexchange.store.engine import is_sqlite, make_engine, one_transaction, parse_url, where
 from swexchange.store.migrate import upgrade_within
 from swexchange.store.snapshot import Advance, Snapshot, open_saved
 from swexchange.store.tables import batch, batch_number, metadata
@@ -33,12 +33,8 @@ def require_empty(url: str) -> None:
     if parsed.get_backend_name() == "sqlite":
         _refuse_files(Path(str(parsed.database)))
         return
-    engine = make_engine(parsed, read_only=True)
-    try:
-        with faults(where(parsed)), engine.begin() as connection:
-            _refuse_rows(connection, where(parsed))
-    finally:
-        engine.dispose()
+    with one_transaction(make_engine(parsed, read_only=True), where(parsed)) as connection:
+        _refuse_rows(connection, where(parsed))
 
 
 def restore(saved: Path, url: str, now: datetime, advance: Advance) -> None:
@@ -68,28 +64,20 @@ def remove(url: str) -> None:
         for end in _BESIDE:
             Path(f"{parsed.database}{end}").unlink(missing_ok=True)
         return
-    engine = make_engine(parsed)
-    try:
-        with faults(where(parsed)), engine.begin() as connection:
-            metadata.drop_all(connection)
-            connection.exec_driver_sql("DROP TABLE alembic_version")
-    finally:
-        engine.dispose()
+    with one_transaction(make_engine(parsed), where(parsed)) as connection:
+        metadata.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE alembic_version")
 
 
 def _into_server(snapshot: Snapshot, url: URL, now: datetime, advance: Advance) -> None:
-    engine = make_engine(url)
-    try:
-        with faults(where(url)), engine.begin() as connection:
-            upgrade_within(connection)
-            connection.execute(_LOCK)  # nobody writes a first row from here on
-            _refuse_rows(connection, where(url))
-            snapshot.copy(connection, where(url), advance)
-            _count_on(connection)
-            _leave_gap(connection, now)
-            crashpoint("restored")
-    finally:
-        engine.dispose()
+    with one_transaction(make_engine(url), where(url)) as connection:
+        upgrade_within(connection)
+        connection.execute(_LOCK)  # nobody writes a first row from here on
+        _refuse_rows(connection, where(url))
+        snapshot.copy(connection, where(url), advance)
+        _count_on(connection)
+        _leave_gap(connection, now)
+        crashpoint("restored")
 
 
 def _refuse_rows(connection: Connection, place: str) -> None:
@@ -117,12 +105,8 @@ def _as_file(saved: Path, path: Path, now: datetime) -> None:
     new = path.with_name(path.name + ".restoring")
     try:
         shutil.copy(saved, new)  # with its mode: for its owner alone
-        engine = sqlalchemy.create_engine(f"sqlite:///{new}")
-        try:
-            with faults(str(new)), engine.begin() as connection:
-                _leave_gap(connection, now)
-        finally:
-            engine.dispose()
+        with one_transaction(sqlalchemy.create_engine(f"sqlite:///{new}"), str(new)) as connection:
+            _leave_gap(connection, now)
         sync(new)
         crashpoint("restored")
         os.link(new, path)
@@ -155,5 +139,5 @@ def _leave_gap(connection: Connection, now: datetime) -> None:
     number, at = (last.id if last else 0) + GAP, rows.microseconds(now)
     row = {"id": number, "rules_digest": last.rules_digest if last else "", "committed_at": at, "settled_at": at}
     connection.execute(insert(batch), row)
-    if connection.dialect.name != "sqlite":  # which counts on from its last row
+    if not is_sqlite(connection):  # which counts on from its last row
         connection.execute(select(func.setval(cast(batch_number.name, REGCLASS), number)))

@@ -17,7 +17,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, func, select
 
 from swexchange.durable import sync
-from swexchange.store.engine import SQLITE_PAGE, faults, make_engine, parse_url, where
+from swexchange.store.engine import SQLITE_PAGE, faults, make_engine, one_transaction, parse_url, where
 from swexchange.store.evidence_tables import checkpoint
 from swexchange.store.ledger import add_rows
 from swexchange.store.migrate import upgrade_within
@@ -54,13 +54,9 @@ class Snapshot:
         The file is whole once this returns: it has no journal, and is synced to disk at the end.
         """
         path.touch(0o600, exist_ok=False)  # it holds every message
-        engine = _fresh(path)
-        try:
-            with faults(str(path)), engine.begin() as target:
-                upgrade_within(target)
-                self.copy(target, str(path), advance)
-        finally:
-            engine.dispose()
+        with one_transaction(_fresh(path), str(path)) as target:
+            upgrade_within(target)
+            self.copy(target, str(path), advance)
         sync(path)
 
     def copy(self, target: Connection, place: str, advance: Advance) -> None:
@@ -81,8 +77,8 @@ def open_snapshot(url: str) -> Iterator[Snapshot]:
     engine = make_engine(parsed, read_only=True)
     if parsed.get_backend_name() != "sqlite":  # there, any transaction that reads is a snapshot
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
-    with _opened(engine, where(parsed)) as snapshot:
-        yield snapshot
+    with one_transaction(engine, where(parsed)) as connection:
+        yield Snapshot(connection)
 
 
 @contextmanager
@@ -90,17 +86,8 @@ def open_saved(path: Path) -> Iterator[Snapshot]:
     """A file that `Snapshot.save` wrote; not a byte of it, or beside it, is changed. Raises StoreDown."""
     name = f"file:{quote(str(path.resolve()))}?immutable=1"
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: sqlite3.connect(name, uri=True))
-    with _opened(engine, str(path)) as snapshot:
-        yield snapshot
-
-
-@contextmanager
-def _opened(engine: Engine, place: str) -> Iterator[Snapshot]:
-    try:
-        with faults(place), engine.begin() as connection:
-            yield Snapshot(connection)
-    finally:
-        engine.dispose()
+    with one_transaction(engine, str(path)) as connection:
+        yield Snapshot(connection)
 
 
 def _fresh(path: Path) -> Engine:

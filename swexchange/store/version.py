@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, inspect, text
 
 from swexchange.errors import ConfigFault
-from swexchange.store.engine import faults, is_missing, is_sqlite, make_engine, parse_url, where
+from swexchange.store.engine import is_missing, is_sqlite, make_engine, one_transaction, parse_url, where
 from swexchange.store.tables import metadata
 
 VERSIONS = ("0001", "0002")  # oldest first; each is a module of `migrations`
@@ -17,12 +17,8 @@ def version(url: str) -> str:
     parsed = parse_url(url)
     if is_missing(parsed):
         return ""
-    engine = make_engine(parsed, read_only=True)
-    try:
-        with faults(where(parsed)), engine.begin() as connection:
-            return version_within(connection)
-    finally:
-        engine.dispose()
+    with one_transaction(make_engine(parsed, read_only=True), where(parsed)) as connection:
+        return version_within(connection)
 
 
 def version_within(connection: Connection) -> str:
@@ -52,13 +48,9 @@ def check(url: str) -> list[str]:
     """What is wrong with a database: its version, SQLite's own integrity. Raises StoreDown, ConfigFault."""
     require_current(url)
     parsed = parse_url(url)
-    engine = make_engine(parsed, read_only=True)
-    try:
-        with faults(where(parsed)), engine.begin() as connection:
-            if not is_sqlite(connection):
-                missing = set(metadata.tables) - set(inspect(connection).get_table_names())
-                return [f"table {name} is missing" for name in sorted(missing)]
-            found = connection.execute(text("PRAGMA quick_check(20)")).scalars().all()
-            return [str(line) for line in found if line != "ok"]
-    finally:
-        engine.dispose()
+    with one_transaction(make_engine(parsed, read_only=True), where(parsed)) as connection:
+        if not is_sqlite(connection):
+            missing = set(metadata.tables) - set(inspect(connection).get_table_names())
+            return [f"table {name} is missing" for name in sorted(missing)]
+        found = connection.execute(text("PRAGMA quick_check(20)")).scalars().all()
+        return [str(line) for line in found if line != "ok"]
