@@ -27,7 +27,7 @@ from swexchange.durable import put_in_place
 from swexchange.errors import Busy, ConfigFault
 from swexchange.evidence.archive_file import ENTRY_BYTES, PART_BYTES, ArchiveFile, Damaged, Manifest, digest_of, member
 from swexchange.evidence.bundle import tlog_proof
-from swexchange.evidence.sealer import REST
+from swexchange.evidence.pace import Pace
 
 _README = b"""An archive of an audit log: some of its entries in a row, with messages, receipts and details.
 
@@ -166,9 +166,9 @@ class Archiver:
 
     def _gather(self, gathered: _Gathered) -> bool:
         """Leaves until it is enough for a file; False where there are not so many."""
+        pause = Pace(self._rest)
         while spans := self._log.spans_from(gathered.first + gathered.entries):
             for span in spans:
-                started = time.monotonic()
                 for record in self._log.records(span):
                     gathered.add(record)
                 if gathered.first + gathered.entries != span.first_leaf + span.leaves:
@@ -176,7 +176,7 @@ class Archiver:
                     raise ConfigFault(what, do="Run `swexchange audit verify`")
                 if gathered.entries >= self._bounds.entries or gathered.size >= self._bounds.size:
                     return True
-                self._rest((time.monotonic() - started) * REST)
+                pause()
         return False
 
     def _pack(self, path: Path, gathered: _Gathered, last: Archived | None) -> None:

@@ -19,7 +19,7 @@ from swexchange.core.log import Archived
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
 from swexchange.evidence.archive_file import ArchiveFile, Damaged
-from swexchange.evidence.sealer import REST
+from swexchange.evidence.pace import Pace
 
 
 class Log(Protocol):
@@ -83,12 +83,11 @@ class Pruner:
             yield from self._slowly(self._log.prune_rows(one, before, self._clock()))
 
     def _slowly(self, steps: Iterator[int]) -> Iterator[int]:
-        started = time.monotonic()
+        pause = Pace(self._rest)
         for count in steps:
             crashpoint("pruned")
             yield count
-            self._rest((time.monotonic() - started) * REST)
-            started = time.monotonic()
+            pause()
 
     def _proved(self, one: Archived) -> set[int]:
         """The exchanges (seq) whose messages lie in a file, all of which was read back. Raises Damaged."""

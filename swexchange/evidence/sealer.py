@@ -7,10 +7,11 @@ log as it found it, and the database takes one; what the others signed was shown
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -23,11 +24,11 @@ from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault, Fault
+from swexchange.evidence.pace import Pace
 
 AT_ONCE = 1_000  # leaves in one step, about
 _VERIFY = "Run `swexchange audit verify`; until it is explained, seal nothing"
-REST = 4.0  # sealing pauses for this many times the work, so that the traffic does not feel it
-BURST = timedelta(milliseconds=5)  # of work between two pauses: what a message may have to wait for
+BURST = 0.005  # seconds of work between two pauses: what a message may have to wait for
 
 
 class Log(Protocol):
@@ -75,20 +76,6 @@ class HighWater:
             replace_file(self._path, note)
         except OSError as error:
             raise ConfigFault(f"cannot remember the checkpoint: {error.strerror}", where=str(self._path)) from None
-
-
-class _Breath:
-    """Pauses between bursts of work; to be called often."""
-
-    def __init__(self, rest: Callable[[float], object], clock: Callable[[], datetime]) -> None:
-        self._rest, self._clock = rest, clock
-        self._since = clock()
-
-    def __call__(self) -> None:
-        worked = self._clock() - self._since
-        if worked >= BURST:
-            self._rest(worked.total_seconds() * REST)
-            self._since = self._clock()
 
 
 class Sealer:
@@ -163,9 +150,15 @@ class Sealer:
         note = checkpoint.sign(Checkpoint(self._origin, tree.size, tree.root()), self._key)
         return Signed(tree.size, self._clock(), note)
 
-    def seal_all(self, rest: Callable[[float], object] = lambda _: None, *, everywhere: bool = False) -> Iterator[int]:
+    def seal_all(
+        self,
+        rest: Callable[[float], object] = lambda _: None,
+        *,
+        everywhere: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Iterator[int]:
         """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause."""
-        breathe = _Breath(rest, self._clock)
+        breathe = Pace(rest, BURST, monotonic)
         while added := self.seal(breathe, everywhere=everywhere):
             yield added
             breathe()
