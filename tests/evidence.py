@@ -23,7 +23,7 @@ from swexchange.core.model import Entry, Event, Happening
 from swexchange.core.reconcile import Side
 from swexchange.evidence import bundle
 from swexchange.evidence.archiver import Archiver, Bounds
-from swexchange.evidence.reconcile import reconciled
+from swexchange.evidence.reconcile import covered, signed_document
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Archives, Evidence, FullLedger, Tally, migrate
 from tests import world
@@ -95,7 +95,7 @@ def _day(log: Tally) -> str:
     day = world.NOW.astimezone(CHINA).date()
     lines = Side.SENDER, log.lines(day, world.ENTERPRISE, Side.SENDER)
     (account,) = log.accounts(day, world.ENTERPRISE)
-    return reconciled(log, account, lines, ORIGIN, LOG_KEY, world.NOW + timedelta(days=1))
+    return signed_document(covered(log, day), account, lines, ORIGIN, LOG_KEY, world.NOW + timedelta(days=1))
 
 
 def _archived(log: Archives, key: Verifier, folder: Path) -> dict[str, bytes]:

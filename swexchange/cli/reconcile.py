@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from swexchange.cli.wiring_store import log_key, sealer
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.reconcile import Account, Line, Side, Standing, compare, document, read_list
 from swexchange.errors import ConfigFault
-from swexchange.evidence.reconcile import reconciled, require_whole
+from swexchange.evidence.reconcile import covered, require_whole, signed_document
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import Tally, open_tally
@@ -84,21 +84,26 @@ def reconcile(settings: Settings, /, day: datetime | None, as_json: bool, **give
 
 def _show(settings: Settings, tally: Tally, account: Account, lines: Lines | None) -> None:
     if settings.audit_key:
-        click.echo(_signed(settings, tally, account, lines), nl=False)
+        click.echo(next(_signed(settings, tally, [account], lines)), nl=False)
         return
     click.echo(document(account, settings.audit_origin or "-", lines, utc_now()), nl=False)
     click.echo("not signed: SWX_AUDIT_KEY is not set", err=True)
 
 
-def _signed(settings: Settings, tally: Tally, account: Account, lines: Lines | None) -> str:
+def _signed(settings: Settings, tally: Tally, accounts: Sequence[Account], lines: Lines | None) -> Iterator[str]:
+    """The documents of accounts of one day, under one checkpoint."""
+    if not accounts:
+        return
     sealer(settings, tally).check()  # nothing is signed about a log that was rolled back
-    return reconciled(tally, account, lines, *log_key(settings), utc_now())
+    signed = covered(tally, accounts[0].day)
+    for account in accounts:
+        yield signed_document(signed, account, lines, *log_key(settings), utc_now())
 
 
 def _write(settings: Settings, tally: Tally, accounts: list[Account], lines: Lines | None, folder: Path) -> None:
-    for account in accounts:
+    for account, text in zip(accounts, _signed(settings, tally, accounts, lines), strict=True):
         path = folder / f"{account.day}-{quote(account.participant, safe='')}.txt"
-        write_file(path, _signed(settings, tally, account, lines).encode())
+        write_file(path, text.encode())
         click.echo(f"{path} written", err=True)
 
 

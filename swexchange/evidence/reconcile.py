@@ -30,19 +30,22 @@ def require_whole(log: Log, day: date) -> None:
         raise ConfigFault(what, where=str(day), do="A restored or archived copy holds them; `swexchange audit verify`")
 
 
-def reconciled(
-    log: Log,
+def covered(log: Log, day: date) -> Signed:
+    """The checkpoint over a day of which nothing is gone. Raises ConfigFault, StoreDown."""
+    require_whole(log, day)
+    signed = log.covering(*bounds(day))
+    if signed is None:
+        raise ConfigFault("not everything of this day is sealed yet", where=str(day), do="Run `swexchange audit seal`")
+    return signed
+
+
+def signed_document(
+    signed: Signed,
     account: Account,
     lines: tuple[Side, Sequence[Line]] | None,
     origin: str,
     key: SigningKey,
     now: datetime,
 ) -> str:
-    """The signed document: what the account says, the checkpoint, the signature. Raises ConfigFault, StoreDown."""
-    require_whole(log, account.day)
-    signed = log.covering(*bounds(account.day))
-    if signed is None:
-        raise ConfigFault(
-            "not everything of this day is sealed yet", where=str(account.day), do="Run `swexchange audit seal`"
-        )
+    """What the account says, the checkpoint that covers its day, the signature."""
     return checkpoint.sign_note(f"{document(account, origin, lines, now)}\n{signed.note}", origin, key)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from itertools import count
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from swexchange.core.codes import HELD
 from swexchange.core.identity import first_id
 from swexchange.core.keys import SigningKey
 from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind
-from swexchange.core.reconcile import Account, Became, Item, Side, Standing, bounds
+from swexchange.core.reconcile import Account, Became, Item, Line, Side, Standing, bounds
 from swexchange.errors import ConfigFault
-from swexchange.evidence.reconcile import reconciled
+from swexchange.evidence.reconcile import covered, signed_document
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import FullLedger, Tally, open_backlog, open_tally
 from tests.contract.conftest import Database
@@ -231,13 +231,17 @@ def test_the_checkpoint_is_the_first_that_covers_the_day(ledger: FullLedger, tal
     assert tally.covering(*bounds(DAY)) is None, "one of the day came late"
 
 
+def reconciled(tally: Tally, about: Account, lines: tuple[Side, Sequence[Line]] | None, now: datetime) -> str:
+    return signed_document(covered(tally, about.day), about, lines, ORIGIN, KEY, now)
+
+
 def test_the_document_is_the_same_for_the_same_facts(ledger: FullLedger, tally: Tally, sealer: Sealer) -> None:
     deliver(ledger, accepted("M1"))
     with pytest.raises(ConfigFault, match="not everything of this day is sealed"):
-        reconciled(tally, account(tally, DAY, ALICE), None, ORIGIN, KEY, after(days=1))
+        reconciled(tally, account(tally, DAY, ALICE), None, after(days=1))
     sealer.seal()
     lines = Side.SENDER, tally.lines(DAY, ALICE, Side.SENDER)
-    made = [reconciled(tally, account(tally, DAY, ALICE), lines, ORIGIN, KEY, after(days=d)) for d in (1, 5)]
+    made = [reconciled(tally, account(tally, DAY, ALICE), lines, after(days=d)) for d in (1, 5)]
     assert made[0] == made[1]
     note = Note.read(made[0])
     assert note.by(sealer.verifier)
@@ -248,7 +252,7 @@ def test_the_document_is_the_same_for_the_same_facts(ledger: FullLedger, tally: 
         f"participant {ALICE}",
         "state final",
     ]
-    early = reconciled(tally, account(tally, DAY, ALICE), None, ORIGIN, KEY, NOW)
+    early = reconciled(tally, account(tally, DAY, ALICE), None, NOW)
     assert "state as of 2026-03-02T09:30:00+08:00" in early
 
 
@@ -267,7 +271,7 @@ def test_a_day_from_which_messages_are_gone_is_not_signed(
     )
     (left,) = tally.accounts(DAY, ALICE)
     with pytest.raises(ConfigFault, match="1 messages that were sealed are no longer in the database"):
-        reconciled(tally, left, None, ORIGIN, KEY, after(days=9))
+        reconciled(tally, left, None, after(days=9))
     change(database, f"DELETE FROM exchange WHERE exchange_id < '{first_id(bounds(NEXT)[0])}'")
     assert tally.missing(*bounds(DAY)) == 3, "and the day before is gone too"
 
