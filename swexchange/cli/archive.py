@@ -53,7 +53,7 @@ def write(settings: Settings, everything: bool, entries: int) -> None:
     count = 0
     with open_archives(settings.database_url) as log:
         head, last = log.head(), log.last_archive()
-        archiver = Archiver(log, Path(settings.archive), verifiers(settings, log, ()), utc_now, bounds=Bounds(entries))
+        archiver = Archiver(log, Path(settings.archive), verifiers(settings, ()), utc_now, bounds=Bounds(entries))
         done, size = last.end if last else 0, head.size if head else 0
         with progress("entries", size - done) as advance:
             for made in archiver.write_all(everything=everything):
@@ -111,7 +111,7 @@ def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as
     """
     with open_archives(settings.database_url) as log:
         known = log.archives()
-        trusted = verifiers(settings, log, keys)
+        trusted = verifiers(settings, keys)
     if unknown := set(names) - {one.name for one in known}:
         raise click.UsageError(f"the database knows no archive {min(unknown)}; `swexchange archive list` shows all")
     chosen = [one for one in known if not names or one.name in names]
@@ -159,7 +159,7 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
     before = utc_now() - retention.body
     rows_before = utc_now() - retention.metadata if retention.metadata else None
     with open_pruning(settings.database_url) as log:
-        pruner = Pruner(log, Path(settings.archive), verifiers(settings, log, keys), utc_now)
+        pruner = Pruner(log, Path(settings.archive), verifiers(settings, keys), utc_now)
         found = [(one, log.prunable(one, before)) for one in log.full_archives(before)]
         told: dict[str, Any] = {
             "before": local_time(before),

@@ -10,7 +10,7 @@ from swexchange.cli import exits
 from swexchange.cli.audit import audit as group
 from swexchange.cli.output import emit, file_bytes, table, write_file
 from swexchange.cli.progress import progress
-from swexchange.cli.wiring_store import sealer
+from swexchange.cli.wiring_store import audit_verifier, sealer
 from swexchange.core.checkpoint import BadNote, Verifier
 from swexchange.core.log import key_history
 from swexchange.errors import ConfigFault
@@ -19,7 +19,7 @@ from swexchange.evidence.archive_file import entries_of
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
-from swexchange.store import Evidence, open_archives, open_evidence
+from swexchange.store import open_archives, open_evidence
 
 MOST_SHOWN = 100  # problems, unless as JSON
 
@@ -104,7 +104,7 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
     with open_archives(settings.database_url) as log:
         head, last = log.head(), log.last_archive()
         with progress("leaves", head.size if head else 0) as advance:
-            trusted = verifiers(settings, log, keys)
+            trusted = verifiers(settings, keys)
             problems = list(audit(log, trusted, known, found, advance, last.end if last else 0, log.gone()))
     rows = [(problem.place, problem.what) for problem in problems]
     told = {
@@ -205,9 +205,9 @@ def export(settings: Settings, folder: str) -> None:
     click.echo(f"{head.size} entries in {folder}")
 
 
-def verifiers(settings: Settings, log: Evidence, given: tuple[str, ...]) -> list[Verifier]:
+def verifiers(settings: Settings, given: tuple[str, ...]) -> list[Verifier]:
     """The keys by which the log is trusted: those given, else its own. Raises ConfigFault."""
     try:
-        return [Verifier.read(text) for text in given] or [sealer(settings, log).verifier]
+        return [Verifier.read(text) for text in given] or [audit_verifier(settings)]
     except BadNote as error:
         raise ConfigFault(str(error), do="Use what `swexchange audit key` printed") from None

@@ -13,12 +13,11 @@ from swexchange.core.model import Kind as Copied
 from swexchange.store import entries
 from swexchange.store.evidence_tables import rules
 from swexchange.store.ledger import POSITIONS
-from swexchange.store.tables import ADDED, batch, copy, event, exchange
+from swexchange.store.tables import ADDED, NOTHING, batch, copy, event, exchange
 
 PAGE = 100  # exchanges read at once, with their messages perhaps; sealing does not pause within
 TOGETHER = 25  # and where their bodies stay in memory
 NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id, Kind.RULES: rules.c.id}
-_NOTHING = hashlib.sha256(b"").digest()
 
 _exchanges = select(*((batch if name in batch.c else exchange).c[name] for name in entries.EXCHANGE_COLUMNS)).join_from(
     exchange, batch, batch.c.id == exchange.c.batch_id
@@ -101,7 +100,7 @@ def _entry(write: Callable[..., bytes], row: Sequence[Any], *more: Any) -> bytes
 
 def _body_trouble(body: bytes, digest: bytes) -> str:
     if not body:
-        return "" if digest == _NOTHING else "its bytes were deleted"
+        return "" if digest == NOTHING else "its bytes were deleted"
     try:
         return "" if hashlib.sha256(body).digest() == digest else "its bytes are not those of its digest"
     except TypeError:

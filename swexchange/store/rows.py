@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,8 +20,8 @@ from swexchange.core.model import (
     Parent,
     ReceiverResult,
 )
+from swexchange.store.tables import NOTHING
 
-_NOTHING = hashlib.sha256(b"").digest()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -152,7 +151,7 @@ def decision_of(row: Row, rules_digest: str) -> Decision:
 
 def is_pruned(row: Row) -> bool:
     """Whether an exchange's bytes were taken out of the database; an empty message has none to begin with."""
-    return not row["body"] and bytes(row["digest"]) != _NOTHING
+    return not row["body"] and bytes(row["digest"]) != NOTHING
 
 
 def first_detail(detail: str) -> str:

@@ -100,8 +100,9 @@ Index(
     postgresql_where=WAITING,
 )
 
+NOTHING = hashlib.sha256(b"").digest()  # of a message without a byte: it has none to lose
 # Or there never was one. A message that was pruned lies in an archive file; so does nothing that is still to be done.
-HAS_BYTES = or_(func.length(exchange.c.body) > 0, exchange.c.digest == hashlib.sha256(b"").digest())
+HAS_BYTES = or_(func.length(exchange.c.body) > 0, exchange.c.digest == NOTHING)
 
 copy = Table(
     "copy",
