@@ -19,8 +19,8 @@ from swexchange.core import codes
 from swexchange.core.decide import decide
 from swexchange.core.model import Delivery
 from swexchange.core.rulebook import Check, Edition, Rulebook
-from swexchange.explain import Explainer
-from swexchange.schemas import Schemas
+from swexchange.schemas.compiled import Schemas
+from swexchange.schemas.explainer import Explainer
 from tests import world
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"

@@ -24,9 +24,9 @@ from swexchange.core.model import Decision
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import decide_each
 from swexchange.errors import ConfigFault
-from swexchange.explain import Explainer
 from swexchange.observe import utc_now
 from swexchange.quarantine import release
+from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import Attempts, open_audit_log, open_ledger
 

@@ -17,8 +17,8 @@ import click
 from swexchange.cli.wiring import load_rules
 from swexchange.core.compare import Judged
 from swexchange.core.rulebook import Rulebook
-from swexchange.explain import Explainer
 from swexchange.replay.whatif import judge
+from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import Filter, History, open_history
 from swexchange.store.history import Stretch

@@ -19,9 +19,9 @@ from swexchange.cli.replay import replay, show
 from swexchange.cli.wiring import load_rules, server
 from swexchange.core.replay import Done, How
 from swexchange.errors import Fault
-from swexchange.explain import Explainer
 from swexchange.observe import utc_now
 from swexchange.replay.run import Accepting, Ending, Pace, Run
+from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import Runner, Running, open_ledger, open_running
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from swexchange import yamlfile
 from swexchange.broker import Server, Tls
 from swexchange.core.rulebook import Rulebook
-from swexchange.explain import Explainer
 from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.rules.load import load
-from swexchange.schemas import Schemas
+from swexchange.schemas.compiled import Schemas
+from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.yamlfile import YamlFile
 

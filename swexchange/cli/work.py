@@ -24,10 +24,10 @@ from swexchange.cli.witness import witnessing
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.evidence.sealer import SealingThread
-from swexchange.explain import Explainer
 from swexchange.observe import Metrics, Observer, utc_now
 from swexchange.quarantine import Quarantine
 from swexchange.rules.reload import RulesFile
+from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import Attempts, FullLedger, open_evidence, open_ledger
 from swexchange.worker import Gate, Links, Worker

@@ -96,7 +96,7 @@ class Daemon:
     def rss_mb(self) -> dict[str, float]:
         """Resident memory now: of the worker, and of its child that explains schema violations."""
         worker = self.process.pid
-        explainers = [child for child in processes.children(worker) if "explain_child" in processes.command(child)]
+        explainers = [child for child in processes.children(worker) if "explainer_child" in processes.command(child)]
         return {"worker": processes.rss_mb(worker), "explainer": sum(map(processes.rss_mb, explainers))}
 
     def log_tail(self, lines: int = 20) -> str:

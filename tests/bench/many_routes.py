@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swexchange.cli.wiring import load_rules
-from swexchange.explain import Explainer
+from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from tests.bench import pairs
 from tests.bench.lab import Lab

@@ -26,7 +26,7 @@ from swexchange.core.decide import decide
 from swexchange.core.identity import identity
 from swexchange.core.model import Copy, Decision, Delivery
 from swexchange.core.rulebook import Rulebook
-from swexchange.explain import Explainer
+from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 
 TABLES = (

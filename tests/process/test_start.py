@@ -34,7 +34,7 @@ def again(home: House, tmp_path: Path) -> tuple[House, Daemon]:
 
 def _explainers(daemon: Daemon) -> list[int]:
     children = processes.children(daemon.process.pid)
-    return [child for child in children if "explain_child" in processes.command(child)]
+    return [child for child in children if "explainer_child" in processes.command(child)]
 
 
 def _refused(home: House, number: str) -> str:

@@ -1,4 +1,4 @@
-"""explain and explain_child: the slow engine in a process of its own."""
+"""explainer and explainer_child: the slow engine in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from time import monotonic
 
 import pytest
 
-from swexchange import schemas
 from swexchange.core.schema import Validator
 from swexchange.errors import ConfigFault
-from swexchange.explain import Explainer
+from swexchange.schemas import compiled
+from swexchange.schemas.explainer import Explainer
 from tests.unit.xsd_writing import element, load, pattern, put, schema, short, tree, validator
 
 SLOW = "(a|a)*b"  # passes the check of patterns; 2^n ways for n letters
@@ -60,7 +60,7 @@ def test_an_import_that_xmlschema_only_warns_of_is_a_fault(tmp_path: Path, expla
     """Even where nothing of the namespace is missed."""
     imported = '<xs:import namespace="urn:b" schemaLocation="b.xsd"/>'
     put(tmp_path, {"a.xsd": schema(imported + element("A"), "urn:a"), "b.xsd": schema(short("T"), "urn:b")})
-    bundle = schemas.load(tmp_path, ["a.xsd"])
+    bundle = compiled.load(tmp_path, ["a.xsd"])
     lacking = {name: source for name, source in bundle.sources.items() if source.origin != "b.xsd"}
     object.__setattr__(bundle, "sources", lacking)
     with pytest.raises(ConfigFault, match=r"Include|Import"):
@@ -123,7 +123,7 @@ def test_chinese_names_circles_and_chameleons_compile_here_too(tmp_path: Path, e
             "类型.xsd": schema(short("T")),
         },
     )
-    bundle = schemas.load(tmp_path, ["报文.xsd"])
+    bundle = compiled.load(tmp_path, ["报文.xsd"])
     explainer.compile([bundle])
     document = '<A xmlns="urn:a"><x>abc</x><B xmlns="urn:b">abc</B></A>'
     assert explainer.explain(bundle.digest, document.encode(), 5) == []
@@ -304,9 +304,9 @@ def test_closing_ends_the_child_and_leaves_no_files(tmp_path: Path) -> None:
 ORPHAN = """
 import os, sys, threading
 from pathlib import Path
-from swexchange import schemas
-from swexchange.explain import Explainer
-bundle = schemas.load(Path(sys.argv[1]), ["a.xsd"])
+from swexchange.schemas import compiled
+from swexchange.schemas.explainer import Explainer
+bundle = compiled.load(Path(sys.argv[1]), ["a.xsd"])
 explainer = Explainer(deadline=2.0)
 explainer.compile([bundle])
 def ticks():

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from swexchange import proven
 from swexchange.core.schema import Bundle
 from swexchange.errors import ConfigFault
-from swexchange.explain import Explainer
-from swexchange.proven import Proven
+from swexchange.schemas import proven
+from swexchange.schemas.explainer import Explainer
+from swexchange.schemas.proven import Proven
 from tests.unit.xsd_writing import element, load, pattern, tree, validator
 
 WRONG = b"<A>x</A>"
@@ -70,7 +70,7 @@ def _other_library(patch: pytest.MonkeyPatch, _: Path) -> None:
 
 
 def _asked_otherwise(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    (folder / "explain_child.py").write_text("# another way to ask")
+    (folder / "explainer_child.py").write_text("# another way to ask")
     patch.setattr(proven, "__file__", str(folder / "proven.py"))
 
 
@@ -187,7 +187,7 @@ def test_a_child_that_dies_while_it_compiles_costs_the_words_and_no_waiting(
         bundle = number(tmp_path / "known")
         explainer.compile([bundle])
         with monkeypatch.context() as patch:
-            patch.setattr("swexchange.explain._Child.post", _post_and_kill)
+            patch.setattr("swexchange.schemas.explainer._Child.post", _post_and_kill)
             started = monotonic()
             (found,) = validator(bundle, explainer).findings(tree(WRONG), 5)
             assert monotonic() - started < 30.0
@@ -231,7 +231,7 @@ def test_a_reload_finds_the_child_still_compiling_and_waits_for_it(
         bundle = number(tmp_path / "known")
         explainer.compile([bundle])
         with monkeypatch.context() as patch:
-            patch.setattr("swexchange.explain._Child.has_settled", lambda *_: False)
+            patch.setattr("swexchange.schemas.explainer._Child.has_settled", lambda *_: False)
             assert explainer.explain(bundle.digest, WRONG, 5) is None
         explainer.compile([bundle, new])
         assert explainer.explain(bundle.digest, WRONG, 5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swexchange.core.schema import Reason
-from swexchange.explain import Explainer
+from swexchange.schemas.explainer import Explainer
 from tests.unit.xsd_writing import element, load, short, simple, tree, validator
 
 

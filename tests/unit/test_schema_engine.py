@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from swexchange import schemas
 from swexchange.core.model import Finding
 from swexchange.core.schema import Reason, Validator
 from swexchange.errors import ConfigFault
+from swexchange.schemas import compiled
 from tests.unit.xsd_writing import element, extended, include, pattern, put, schema, short, simple, tree
 
 
@@ -29,7 +29,7 @@ class Explaining:
 
 def findings(root: Path, documents: Sequence[str], document: str, cap: int = 5) -> tuple[Finding, ...]:
     """What libxml2 alone finds in a document."""
-    return Validator(schemas.load(root, documents), Explaining()).findings(tree(document), cap)
+    return Validator(compiled.load(root, documents), Explaining()).findings(tree(document), cap)
 
 
 # -- verdict and explanation
@@ -39,7 +39,7 @@ def test_a_valid_document_has_no_findings_and_the_slow_engine_is_not_asked(tmp_p
     """The fast path is libxml2 alone."""
     put(tmp_path, {"a.xsd": schema(element("A", of="xs:int"))})
     slow = Explaining()
-    assert Validator(schemas.load(tmp_path, ["a.xsd"]), slow).findings(tree("<A>5</A>"), 5) == ()
+    assert Validator(compiled.load(tmp_path, ["a.xsd"]), slow).findings(tree("<A>5</A>"), 5) == ()
     assert slow.asked == 0
 
 
@@ -47,7 +47,7 @@ def test_a_refused_document_is_explained_with_the_line_of_its_own_text(tmp_path:
     """The reason comes from the slow engine, the line from the document as it was parsed."""
     put(tmp_path, {"a.xsd": schema(element("A", element("B", element("C", of="xs:int"))))})
     slow = Explaining([Reason("'x' is not a valid int", 1, 2)])
-    found = Validator(schemas.load(tmp_path, ["a.xsd"]), slow).findings(tree("<A\n  >\n<B>\n<C>x</C></B></A>"), 3)
+    found = Validator(compiled.load(tmp_path, ["a.xsd"]), slow).findings(tree("<A\n  >\n<B>\n<C>x</C></B></A>"), 3)
     assert found == (Finding("0002", "'x' is not a valid int", "/A/B", 4),)
     assert slow.cap == 3
 
@@ -56,7 +56,7 @@ def test_a_refused_document_is_explained_with_the_line_of_its_own_text(tmp_path:
 def test_the_slow_engine_never_overrules_a_refusal(tmp_path: Path, answer: list[Reason] | None) -> None:
     """Without an answer, or with the answer that all is well, libxml2's own words are given."""
     put(tmp_path, {"a.xsd": schema(element("A", element("B", of="xs:decimal")), "urn:a")})
-    validator = Validator(schemas.load(tmp_path, ["a.xsd"]), Explaining(answer))
+    validator = Validator(compiled.load(tmp_path, ["a.xsd"]), Explaining(answer))
     (found,) = validator.findings(tree('<A xmlns="urn:a">\n<B>1_0</B></A>'), 5)
     assert (found.code, found.path, found.line) == ("0002", "/A/B", 2)
     assert found.detail == "Element 'B': '1_0' is not a valid value of the atomic type 'xs:decimal'."
@@ -66,7 +66,7 @@ def test_cap_zero_asks_for_the_verdict_alone(tmp_path: Path) -> None:
     """Whoever only wants to know whether a document is valid does not pay for reasons."""
     put(tmp_path, {"a.xsd": schema(element("A", of="xs:int"))})
     slow = Explaining([Reason("x", 0, 0)])
-    assert len(Validator(schemas.load(tmp_path, ["a.xsd"]), slow).findings(tree("<A>x</A>"), 0)) == 1
+    assert len(Validator(compiled.load(tmp_path, ["a.xsd"]), slow).findings(tree("<A>x</A>"), 0)) == 1
     assert slow.asked == 0
 
 
@@ -97,7 +97,7 @@ def test_the_path_of_an_element_that_must_not_be_there_is_that_of_its_parent(tmp
 
 def test_a_validation_that_libxml2_cannot_complete_is_neither_verdict_nor_crash(tmp_path: Path) -> None:
     """An internal error becomes code 4007."""
-    bundle = schemas.load(put(tmp_path, {"a.xsd": schema(element("A"))}), ["a.xsd"])
+    bundle = compiled.load(put(tmp_path, {"a.xsd": schema(element("A"))}), ["a.xsd"])
 
     class Broken:
         def validate(self, _: object) -> bool:
@@ -200,7 +200,7 @@ def test_several_documents_of_one_namespace_are_all_known(tmp_path: Path) -> Non
         "urn:o",
     )
     assert findings(put(tmp_path, files), ["other.xsd"], '<O xmlns="urn:o"><M2 xmlns="urn:m">5</M2></O>') == ()
-    bundle = schemas.load(tmp_path, list(files))
+    bundle = compiled.load(tmp_path, list(files))
     assert bundle.roots == {f"{{urn:m}}M{i}" for i in range(5)} | {"{urn:o}O"}
     for i in range(5):
         assert findings(tmp_path, list(files), f'<M{i} xmlns="urn:m">x</M{i}>')[0].detail.endswith("'xs:int'.")
@@ -211,7 +211,7 @@ def test_a_document_that_libxml2_left_out_is_noticed(tmp_path: Path, monkeypatch
     monkeypatch.setattr("swexchange.core.schema_set._driver", lambda _: schema("").encode())
     put(tmp_path, {"a.xsd": schema(element("A"), "urn:a")})
     with pytest.raises(ConfigFault, match=r"left out the element \{urn:a\}A"):
-        schemas.load(tmp_path, ["a.xsd"])
+        compiled.load(tmp_path, ["a.xsd"])
 
 
 def test_a_redefined_type_is_compiled(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_a_skipping_wildcard_brings_in_nothing(tmp_path: Path) -> None:
             "b.xsd": schema(element("B", of="xs:int"), "urn:b"),
         },
     )
-    assert schemas.load(tmp_path, ["e.xsd"]).roots == {"{urn:e}E"}
+    assert compiled.load(tmp_path, ["e.xsd"]).roots == {"{urn:e}E"}
     assert findings(tmp_path, ["e.xsd"], '<E xmlns="urn:e"><B xmlns="urn:b">x</B></E>') == ()
 
 
@@ -314,11 +314,11 @@ def test_the_digest_changes_with_every_byte_and_name_and_with_nothing_else(tmp_p
         tmp_path / "3",
         {"a.xsd": schema(include("b.xsd") + element("A")), "b.xsd": schema(element("B")) + "\n"},
     )
-    digest = schemas.load(one, ["a.xsd"]).digest
+    digest = compiled.load(one, ["a.xsd"]).digest
     assert len(digest) == 32
-    assert schemas.load(same, ["a.xsd"]).digest == digest
-    assert schemas.load(other, ["a.xsd"]).digest != digest
-    assert schemas.load(one, ["b.xsd"]).digest != digest
+    assert compiled.load(same, ["a.xsd"]).digest == digest
+    assert compiled.load(other, ["a.xsd"]).digest != digest
+    assert compiled.load(one, ["b.xsd"]).digest != digest
 
 
 def test_patterns_decide_as_written(tmp_path: Path) -> None:

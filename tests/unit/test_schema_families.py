@@ -12,9 +12,9 @@ from lxml import etree
 
 from swexchange.core.rulebook import Check
 from swexchange.errors import ConfigFault
-from swexchange.explain import Explainer
-from swexchange.schema_files import SchemaFiles
-from swexchange.schemas import Schemas
+from swexchange.schemas.compiled import Schemas
+from swexchange.schemas.explainer import Explainer
+from swexchange.schemas.files import SchemaFiles
 
 ROOT = Path(__file__).parents[2] / "schemas"
 SAMPLES = sorted(ROOT.glob("*/*/samples/*.xml"))

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from swexchange import schemas
 from swexchange.errors import ConfigFault
+from swexchange.schemas import compiled
 from tests.unit.xsd_writing import element, include, pattern, put, schema, short
 
 
 def fault(root: Path, *documents: str) -> ConfigFault:
     """The fault of loading the documents."""
     with pytest.raises(ConfigFault) as raised:
-        schemas.load(root, documents)
+        compiled.load(root, documents)
     assert raised.value.do, "a fault says what to do"
     return raised.value
 
@@ -86,7 +86,7 @@ def test_a_shared_document_of_another_folder_may_be_imported(tmp_path: Path) -> 
             "s/1/s.xsd": schema(element("S"), "urn:s"),
         },
     )
-    assert schemas.load(tmp_path, ["f/1/a.xsd"]).roots == {"{urn:a}A", "{urn:s}S"}
+    assert compiled.load(tmp_path, ["f/1/a.xsd"]).roots == {"{urn:a}A", "{urn:s}S"}
 
 
 # -- documents
@@ -183,7 +183,7 @@ def test_what_libxml2_misjudges_is_a_fault(tmp_path: Path, body: str, what: str)
 def test_what_libxml2_misjudges_is_allowed_where_it_does_not_judge(tmp_path: Path) -> None:
     """Declared as XSD 1.1, the slow engine judges."""
     put(tmp_path, {"a.xsd": schema(pattern("A", r"\p{L}+"), attributes='vc:minVersion="1.1"')})
-    assert schemas.load(tmp_path, ["a.xsd"]).version == "1.1"
+    assert compiled.load(tmp_path, ["a.xsd"]).version == "1.1"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_parts_that_a_version_would_make_vanish_are_a_fault(tmp_path: Path, attr
 )
 def test_a_schema_of_xsd_11_is_recognised_and_not_given_to_libxml2(tmp_path: Path, body: str) -> None:
     """Also when it does not declare its version."""
-    bundle = schemas.load(put(tmp_path, {"a.xsd": schema(body)}), ["a.xsd"])
+    bundle = compiled.load(put(tmp_path, {"a.xsd": schema(body)}), ["a.xsd"])
     assert (bundle.version, bundle.schema) == ("1.1", None)
 
 
@@ -215,4 +215,4 @@ def test_one_document_of_xsd_11_makes_the_whole_set_11(tmp_path: Path) -> None:
     """An include in 1.1 cannot be judged by an engine for 1.0."""
     inner = schema(short("T"), attributes='vc:minVersion="1.1"')
     put(tmp_path, {"a.xsd": schema(include("b.xsd") + element("A", of="T")), "b.xsd": inner})
-    assert schemas.load(tmp_path, ["a.xsd"]).version == "1.1"
+    assert compiled.load(tmp_path, ["a.xsd"]).version == "1.1"

@@ -9,7 +9,7 @@ import pytest
 
 from swexchange.core.schema import Bundle, Reason
 from swexchange.errors import ConfigFault
-from swexchange.schemas import Schemas
+from swexchange.schemas.compiled import Schemas
 from tests.unit.xsd_writing import element, extended, include, put, schema, short, tree
 
 

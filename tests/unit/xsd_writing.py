@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lxml import etree
 
-from swexchange import schemas
 from swexchange.core.schema import Bundle, Validator
-from swexchange.explain import Explainer
+from swexchange.schemas import compiled
+from swexchange.schemas.explainer import Explainer
 
 _HEAD = 'xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:vc="http://www.w3.org/2007/XMLSchema-versioning"'
 
@@ -71,7 +71,7 @@ def tree(document: str | bytes) -> etree._ElementTree:
 
 def load(folder: Path, body: str, target: str = "", attributes: str = "") -> Bundle:
     """The bundle of one document."""
-    return schemas.load(put(folder, {"a.xsd": schema(body, target, attributes)}), ["a.xsd"])
+    return compiled.load(put(folder, {"a.xsd": schema(body, target, attributes)}), ["a.xsd"])
 
 
 def validator(bundle: Bundle, explainer: Explainer) -> Validator:

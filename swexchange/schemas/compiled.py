@@ -19,7 +19,7 @@ from swexchange.core.schema import Bundle, Reason, Source, Validator
 from swexchange.core.schema_set import DRIVER, DocumentSet
 from swexchange.core.xsd import XSD, date_names
 from swexchange.errors import ConfigFault
-from swexchange.schema_files import SchemaFiles
+from swexchange.schemas.files import SchemaFiles
 
 _HINT_11 = 'Correct it; if it is XSD 1.1, say so with vc:minVersion="1.1" on xs:schema'
 

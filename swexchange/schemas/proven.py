@@ -54,5 +54,5 @@ def _name(bundle: Bundle) -> str:
 
 def _engine() -> list[bytes]:
     """Python, the libraries, and how they are asked."""
-    asked = Path(__file__).with_name("explain_child.py").read_bytes()
+    asked = Path(__file__).with_name("explainer_child.py").read_bytes()
     return [sys.version.encode(), *(version(name).encode() for name in _ENGINE), asked]

@@ -1,6 +1,6 @@
 """The process that runs the slow engine: compiles bundles, explains refusals, judges by XSD 1.1.
 
-Started by `explain` with nothing but a socket; knows no configuration and no secret. It ends when
+Started by `explainer` with nothing but a socket; knows no configuration and no secret. It ends when
 its parent does, when it takes too long, or when it needs too much memory.
 """
 

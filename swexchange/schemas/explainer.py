@@ -27,7 +27,7 @@ from weakref import WeakSet
 
 from swexchange.core.schema import Bundle, Reason
 from swexchange.errors import ConfigFault
-from swexchange.proven import Proven
+from swexchange.schemas.proven import Proven
 
 _GIBIBYTE = 1 << 30
 _ENDINGS = (EOFError, OSError)  # what a connection raises once its other end is gone
@@ -217,12 +217,19 @@ class Explainer:
 
 
 class _Child:
-    """A running `explain_child`; answers in the order of the requests. Its methods raise _ENDINGS when it is gone."""
+    """A running `explainer_child`; answers in the order of the requests. Its methods raise _ENDINGS when it is gone."""
 
     def __init__(self, folder: str, memory: int) -> None:
         ours, its = socket.socketpair()
         with ours, its:
-            command = [sys.executable, "-m", "swexchange.explain_child", str(its.fileno()), str(memory), folder]
+            command = [
+                sys.executable,
+                "-m",
+                "swexchange.schemas.explainer_child",
+                str(its.fileno()),
+                str(memory),
+                folder,
+            ]
             self._process = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
                 command,
                 pass_fds=[its.fileno()],

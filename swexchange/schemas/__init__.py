@@ -1,0 +1,1 @@
+"""XSD: the documents are read, compiled by two engines, and refusals put into words. docs/decisions/schemas.md."""
