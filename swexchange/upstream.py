@@ -29,7 +29,7 @@ RENEW = timedelta(seconds=5)  # between two renewals of the lease, each with a l
 SAMPLE = timedelta(seconds=60)  # between two looks by which growth is told
 REST = 0.25  # seconds when there is nothing to do
 STANDBY = 5.0  # seconds between two tries to get the lease
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds while the database is down
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds while the database is down
 REFUSED_FOR_GOOD = frozenset({403, 404, 406, 530})  # AMQP codes of what trying again at once cannot help
 TOO_LARGE = 406  # what closes the channel because of one message's own properties
 

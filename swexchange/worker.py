@@ -27,7 +27,7 @@ from swexchange.pipeline import Ledger, Report, Sink, process
 WAIT = 0.5  # seconds a take waits for its first message: how soon a stop is noticed at rest
 GATE = 5.0  # seconds between two looks at backlog and disk
 SWEEP = 1.0  # seconds between two passes of the forwarder
-LONGEST_PAUSE = 30.0  # seconds between two attempts while a neighbour is down
+LONGEST_PAUSE = 5.0  # seconds between two attempts while a neighbour is down: an attempt is cheap, a ship waits
 
 
 class Source(Protocol):
