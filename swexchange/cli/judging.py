@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import os
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import cache
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import TypeVar
 
 import click
 
+from swexchange.cli.cores import on_all_cores
 from swexchange.cli.wiring import load_rules
 from swexchange.core.compare import Judged
 from swexchange.core.rulebook import Rulebook
@@ -36,25 +33,11 @@ def judge_all(settings: Settings, wanted: Filter, gather: Gather[T]) -> Iterator
     `gather` is called in another process, unless there is little to do: it must be found there by its name.
     """
     with open_history(settings.database_url) as history:
-        if history.count(wanted) <= STRETCH:
-            yield from (_judge_stretch(settings, wanted, all_, gather) for all_ in history.stretches(wanted, STRETCH))
-            return
-        cores = len(os.sched_getaffinity(0))
-        context = get_context("spawn")
-        with ProcessPoolExecutor(cores, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-            waiting: deque[Future[T]] = deque()
-            try:
-                for stretch in history.stretches(wanted, STRETCH):
-                    waiting.append(pool.submit(_judge_stretch, settings, wanted, stretch, gather))
-                    if len(waiting) > 2 * cores:  # bounds what is in memory, and keeps every core busy
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        judge_one, stretches = partial(_judge_stretch, settings, wanted, gather), history.stretches(wanted, STRETCH)
+        yield from map(judge_one, stretches) if history.count(wanted) <= STRETCH else on_all_cores(judge_one, stretches)
 
 
-def _judge_stretch(settings: Settings, wanted: Filter, stretch: Stretch, gather: Gather[T]) -> T:
+def _judge_stretch(settings: Settings, wanted: Filter, gather: Gather[T], stretch: Stretch) -> T:
     """On a thread of its own: with it goes what libxml2 remembers of the names it met (see decider.FreshThreads)."""
     history, rules = _desk(settings)
     with ThreadPoolExecutor(1) as thread:

@@ -1,0 +1,35 @@
+"""Work that is the same many times over, done on all cores, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def on_all_cores(work: Callable[[S], T], pieces: Iterable[S]) -> Iterator[T]:
+    """What comes of each piece, in their order; `work` must be found in another process by its name.
+
+    Pieces are taken a few ahead. What `work` raises is raised here, and Ctrl-C ends the processes too.
+    """
+    cores = len(os.sched_getaffinity(0))
+    # Started anew, not forked: a forked process would share this one's connections.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(cores, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(work, piece))
+                if len(waiting) > 2 * cores:  # bounds what is in memory, and keeps every core busy
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
