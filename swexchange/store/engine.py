@@ -6,6 +6,7 @@ turns into a write fails at once under concurrency. PostgreSQL must have fsync a
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -112,6 +113,7 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
                 what = f"SQLite has {name}={found}, {value} is needed"
                 raise ConfigFault(what, do="Put the database on a local disk")
         connection.execute(f"PRAGMA query_only={int(read_only)}")
+        connection.create_function("sha256", 1, _sha256, deterministic=True)  # PostgreSQL has its own
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -121,6 +123,12 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
             _begin_immediate(connection)
 
     return engine
+
+
+def _sha256(value: object) -> bytes | None:
+    """Of a value that is no bytes, as SQLite allows, there is none, unless it is as empty as they would be."""
+    known = b"" if value == "" else value
+    return hashlib.sha256(known).digest() if isinstance(known, bytes) else None
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -111,11 +111,12 @@ class Evidence(Database):
             yield from found
             return
         first, last = leaves.seqs(span.first, span.last)
+        page = leaves.LONG_PAGE if bodies else leaves.PAGE
         while first <= last:
             with self._reading() as connection:
-                found = leaves.exchanges(connection, first, last, bodies=bodies)
+                found = leaves.exchanges(connection, first, last, page, bodies=bodies)
             yield from found
-            first = found[-1].number + 1 if len(found) == leaves.PAGE else last + 1
+            first = found[-1].number + 1 if len(found) == page else last + 1
 
     def exhibit(self, exchange_id: str) -> Exhibit | None:
         """What proves an exchange; None where there is none. Without entries it is not sealed yet."""

@@ -46,8 +46,10 @@ def entries_of(connection: Connection, kind: Kind, number: int, row: int) -> Ite
     query = select(sealed).where(sealed.c.kind == str(kind), sealed.c.first <= number).order_by(sealed.c.first.desc())
     found = connection.execute(query.limit(1)).mappings().first()
     if found and number <= found["last"]:
-        read = leaves.exchanges if kind is Kind.BATCH else None
-        (leaf,) = read(connection, row, row) if read else leaves.others(connection, kind, row, row)
+        if kind is Kind.BATCH:
+            (leaf,) = leaves.exchanges(connection, row, row, 1)
+        else:
+            (leaf,) = leaves.others(connection, kind, row, row)
         yield _position(connection, Span(**{**found, "kind": kind}), row, leaf.entry), leaf.entry
 
 

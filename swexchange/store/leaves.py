@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, LargeBinary, func, select
 
 from swexchange.core.log import Kind, Leaf, Record, Span
 from swexchange.core.model import Kind as Copied
@@ -15,7 +14,8 @@ from swexchange.store.evidence_tables import rules
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import ADDED, NOTHING, batch, copy, event, exchange
 
-PAGE = 100  # exchanges read at once, with their messages perhaps; sealing does not pause within
+PAGE = 100  # exchanges read at once to be sealed, which does not pause within
+LONG_PAGE = 1_000  # and to be verified
 TOGETHER = 25  # and where their bodies stay in memory
 NUMBERS = {Kind.BATCH: batch.c.id, Kind.EVENT: event.c.id, Kind.RULES: rules.c.id}
 
@@ -23,6 +23,8 @@ _exchanges = select(*((batch if name in batch.c else exchange).c[name] for name 
     exchange, batch, batch.c.id == exchange.c.batch_id
 )
 _exchanges_with_bodies = _exchanges.add_columns(exchange.c.body)
+# Of a message the database gives the digest alone: it costs little there, and a page of messages may be large.
+_exchanges_with_digests = _exchanges.add_columns(func.sha256(exchange.c.body, type_=LargeBinary).label("body_digest"))
 _copies = select(*(copy.c[name] for name in entries.COPY_COLUMNS)).where(copy.c.n < ADDED)
 _events = select(*(event.c[name] for name in entries.EVENT_COLUMNS))
 _rules = select(*(rules.c[name] for name in entries.RULES_COLUMNS))
@@ -33,10 +35,10 @@ def seqs(first: int, last: int) -> tuple[int, int]:
     return first * POSITIONS, last * POSITIONS + POSITIONS - 1
 
 
-def exchanges(connection: Connection, first: int, last: int, *, bodies: bool = False) -> list[Leaf]:
-    """Exchanges by seq in order, at most PAGE; with `bodies`, each message is compared with its digest."""
-    query = (_exchanges_with_bodies if bodies else _exchanges).where(exchange.c.seq.between(first, last))
-    found = connection.execute(query.order_by(exchange.c.seq).limit(PAGE)).all()
+def exchanges(connection: Connection, first: int, last: int, most: int, *, bodies: bool = False) -> list[Leaf]:
+    """Exchanges by seq in order, at most so many; with `bodies`, each message is compared with its digest."""
+    query = (_exchanges_with_digests if bodies else _exchanges).where(exchange.c.seq.between(first, last))
+    found = connection.execute(query.order_by(exchange.c.seq).limit(most)).all()
     copies = _copies_of(connection, found[0].seq, found[-1].seq) if found else {}
     return [
         Leaf(
@@ -44,7 +46,7 @@ def exchanges(connection: Connection, first: int, last: int, *, bodies: bool = F
             row.seq,
             row.exchange_id,
             _entry(entries.exchange_entry, row, copies.get(row.seq, ())),
-            _body_trouble(row.body, row.digest) if bodies else "",
+            _body_trouble(row.body_digest, row.digest) if bodies else "",
         )
         for row in found
     ]
@@ -98,10 +100,9 @@ def _entry(write: Callable[..., bytes], row: Sequence[Any], *more: Any) -> bytes
         return b""  # a value of a wrong type, as SQLite allows: whatever it is, no such thing was sealed
 
 
-def _body_trouble(body: bytes, digest: bytes) -> str:
-    if not body:
-        return "" if digest == NOTHING else "its bytes were deleted"
-    try:
-        return "" if hashlib.sha256(body).digest() == digest else "its bytes are not those of its digest"
-    except TypeError:
+def _body_trouble(actual: bytes | None, digest: bytes) -> str:
+    if actual is None:
         return "its bytes are no bytes"
+    if actual == digest:
+        return ""
+    return "its bytes were deleted" if actual == NOTHING else "its bytes are not those of its digest"
