@@ -8,6 +8,7 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.audit import audit as group
+from swexchange.cli.auditing import comparing
 from swexchange.cli.output import emit, file_bytes, table, write_file
 from swexchange.cli.progress import progress
 from swexchange.cli.wiring_store import audit_verifier, sealer
@@ -92,7 +93,7 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
 
     By itself a database can only show that it fits together. Whether its end was rewritten shows
     a checkpoint that somebody else kept: a witness, a sender with a bundle, a printed one.
-    Exit code 1: something does not fit.
+    Uses all cores. Exit code 1: something does not fit.
 
     \b
     Examples:
@@ -105,7 +106,8 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
         head, last = log.head(), log.last_archive()
         with progress("leaves", head.size if head else 0) as advance:
             trusted = verifiers(settings, keys)
-            problems = list(audit(log, trusted, known, found, advance, last.end if last else 0, log.gone()))
+            compare = comparing(settings.database_url)
+            problems = list(audit(log, trusted, known, found, advance, last.end if last else 0, log.gone(), compare))
     rows = [(problem.place, problem.what) for problem in problems]
     told = {
         "entries": found.size,

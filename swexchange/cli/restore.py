@@ -11,6 +11,7 @@ import click
 
 from swexchange.backup import DATABASE, Manifest, read_manifest, verify
 from swexchange.cli import exits
+from swexchange.cli.auditing import comparing
 from swexchange.cli.backup_files import HEAD, LOG_KEY, is_secret, target
 from swexchange.cli.output import emit, file_bytes, table
 from swexchange.cli.progress import progress
@@ -131,7 +132,8 @@ def audited(
         known = {name: note for name, note in seen.items() if _size(note, name) <= size}
         known |= {HEAD: remembered} if remembered else {}
         with progress("leaves", size) as advance:
-            problems = [*audit(log, keys, known, found, advance), *audit_unsealed(log, found)]
+            problems = list(audit(log, keys, known, found, advance, compare=comparing(url)))
+            problems += audit_unsealed(log, found)
     return found, [*(Problem("database", what) for what in version.check(url)), *problems]
 
 

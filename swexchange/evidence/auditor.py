@@ -6,8 +6,8 @@ checkpoints against keys, and against checkpoints that somebody else kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Protocol
@@ -18,6 +18,7 @@ from swexchange.core.log import Kind, Leaf, Signed, Span
 from swexchange.core.tiles import WIDTH, TileTree, split, widths
 
 EVERYTHING = 2**62  # leaves
+AT_ONCE = 5_000  # leaves of a task, about
 NAMES = {Kind.BATCH: "exchange", Kind.EVENT: "event", Kind.RULES: "rules"}
 
 
@@ -69,6 +70,44 @@ class Findings:
     gone: int = 0  # entries whose rows were pruned: they lie in archive files, their hashes here
 
 
+@dataclass(slots=True)
+class Compared:
+    """What came of some spans."""
+
+    leaves: int = 0
+    deleted: int = 0  # as in Findings, each of them
+    archived: int = 0
+    gone: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Spans whose rows are to be compared with the hashes that were sealed: tasks can be done in any process."""
+
+    spans: Sequence[Span]
+    archived: int  # so many leaves of the log lie in archive files
+    gone: Set[int]  # the spans of which rows were pruned, by their first leaves
+
+    def compare(self, log: Log) -> Compared:
+        """Do it. Raises StoreDown."""
+        tile = lru_cache(maxsize=64)(log.tile)
+        done = Compared()
+        for span in self.spans:
+            deleted, in_archive = done.deleted, span.first_leaf < self.archived
+            leaves = log.leaves(span, bodies=True)
+            was_pruned = in_archive and span.first_leaf in self.gone
+            done.problems += _span(span, leaves, tile, done, was_pruned=was_pruned)
+            done.leaves += span.leaves
+            if in_archive:
+                done.archived += done.deleted - deleted
+        return done
+
+
+Compare = Callable[[Iterable[Task]], Iterable[Compared]]
+"""Does tasks, and gives what came of them in their order."""
+
+
 def audit(
     log: Log,
     keys: Sequence[Verifier],
@@ -77,15 +116,25 @@ def audit(
     advance: Callable[[int], object] = lambda _: None,
     archived: int = 0,
     gone: Set[int] = frozenset(),
+    compare: Compare | None = None,
 ) -> Iterator[Problem]:
     """Everything that is wrong. `known` are checkpoints kept elsewhere, by name; `advance` is told of leaves done.
 
     The first `archived` leaves lie in archive files; of the spans `gone`, by their first leaves, rows were pruned.
+    `compare` may do its tasks elsewhere and at once: they are most of the work.
     """
     head = log.head()
     found.size = head.size if head else 0
     tile = lru_cache(maxsize=64)(log.tile)
-    yield from _rows(log, tile, found, advance, archived, gone)
+    spans = log.spans()
+    yield from _gaps(spans, found.size)
+    tasks = (Task(part, archived, {span.first_leaf for span in part} & gone) for part in _parts(spans))
+    for done in compare(tasks) if compare else (task.compare(log) for task in tasks):
+        found.deleted += done.deleted
+        found.archived += done.archived
+        found.gone += done.gone
+        yield from done.problems
+        advance(done.leaves)
     yield from _tiles(tile, found.size)
     yield from _checkpoints(log, tile, keys, found)
     yield from _known(tile, keys, known, found.size)
@@ -109,26 +158,32 @@ def audit_unsealed(log: Log, found: Findings) -> Iterator[Problem]:
 Tile = Callable[[int, int], bytes]
 
 
-def _rows(
-    log: Log, tile: Tile, found: Findings, advance: Callable[[int], object], archived: int, gone: Set[int]
-) -> Iterator[Problem]:
+def _gaps(spans: Sequence[Span], size: int) -> Iterator[Problem]:
     expected = 0
-    for span in log.spans():
+    for span in spans:
         if span.first_leaf != expected:
             where = f"leaves {min(expected, span.first_leaf)} to {max(expected, span.first_leaf) - 1}"
             yield Problem(where, "are in no span or in two: rows of `sealed` were changed")
         expected = span.first_leaf + span.leaves
-        deleted = found.deleted
-        was_pruned = span.first_leaf < archived and span.first_leaf in gone
-        yield from _span(span, log.leaves(span, bodies=True), tile, found, was_pruned=was_pruned)
-        if span.first_leaf < archived:
-            found.archived += found.deleted - deleted
-        advance(span.leaves)
-    if expected != found.size:
-        yield Problem(f"leaf {expected}", f"the spans end here, the last checkpoint says {found.size}")
+    if expected != size:
+        yield Problem(f"leaf {expected}", f"the spans end here, the last checkpoint says {size}")
 
 
-def _span(span: Span, leaves: Iterator[Leaf], tile: Tile, found: Findings, *, was_pruned: bool) -> Iterator[Problem]:
+def _parts(spans: Sequence[Span]) -> Iterator[Sequence[Span]]:
+    """Spans in order, together while they have no more than AT_ONCE leaves."""
+    part: list[Span] = []
+    leaves = 0
+    for span in spans:
+        if part and leaves + span.leaves > AT_ONCE:
+            yield part
+            part, leaves = [], 0
+        part.append(span)
+        leaves += span.leaves
+    if part:
+        yield part
+
+
+def _span(span: Span, leaves: Iterator[Leaf], tile: Tile, found: Compared, *, was_pruned: bool) -> Iterator[Problem]:
     rows: list[tuple[int, str]] = []  # number and exchange
     actual: list[bytes] = []
     for leaf in leaves:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from swexchange.cli.auditing import comparing
 from swexchange.cli.wiring_store import sealer
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.settings import from_environment
@@ -36,7 +37,7 @@ def seal_and_verify(lab: Lab, job: Job) -> Verification:
         entries = sum(sealing.seal_all(everywhere=True))
         sealed = Rate(entries, time.monotonic() - started)
         found, started = Findings(), time.monotonic()
-        problems = list(audit(log, [sealing.verifier], {}, found))
+        problems = list(audit(log, [sealing.verifier], {}, found, compare=comparing(settings.database_url)))
         verified = Rate(found.size, time.monotonic() - started)
     if problems:
         raise RuntimeError(f"{len(problems)} things do not fit in the audit log, the first: {problems[0]}")

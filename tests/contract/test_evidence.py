@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from swexchange.cli.auditing import FEW, comparing
 from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import Checkpoint, Note
 from swexchange.core.keys import SigningKey
@@ -16,6 +17,7 @@ from swexchange.core.log import Kind, Signed, Span
 from swexchange.core.model import BusinessKey, Event, Fate, Happening
 from swexchange.core.tiles import WIDTH, TileTree
 from swexchange.errors import ConfigFault
+from swexchange.evidence import auditor
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Evidence, FullLedger, open_evidence
@@ -455,3 +457,26 @@ def test_leaves_are_read_page_by_page(log: Evidence, ledger: FullLedger) -> None
     found = [leaf.number for leaf in log.leaves(Span(Kind.BATCH, number, number))]
     assert len(found) == 1100 > 4 * WIDTH
     assert found == sorted(set(found))
+
+
+def test_many_processes_find_what_one_finds(
+    database: Database, log: Evidence, ledger: FullLedger, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans compared in processes of their own: the same findings in the same order, and the counts add up."""
+    monkeypatch.setattr(auditor, "AT_ONCE", 3)
+    for first in range(0, 30, 3):
+        fill(ledger, 3, first)
+        sealer.seal()
+    change(
+        database,
+        "UPDATE exchange SET code = '9999' WHERE seq % 9 = 0",
+        "UPDATE exchange SET body = '' WHERE seq % 7 = 0",
+    )
+    alone, together = Findings(), Findings()
+    wanted = list(audit(log, [sealer.verifier], {}, alone))
+    done: list[int] = []
+    found = list(audit(log, [sealer.verifier], {}, together, done.append, compare=comparing(database.url)))
+    assert len(done) > FEW, "there was little to do: no process was started"
+    assert wanted
+    assert (found, together, sum(done)) == (wanted, alone, alone.size)
+    assert alone.deleted
