@@ -15,6 +15,7 @@ from typing import Protocol
 
 from swexchange.core.conclude import answering, conflict
 from swexchange.core.identity import identity, lookups
+from swexchange.core.keys import Key
 from swexchange.core.model import (
     BusinessKey,
     Candidate,
@@ -64,6 +65,9 @@ class Ledger(Protocol):
 
     A transaction whose data the database refuses raises Unstorable.
     """
+
+    def note_rules(self, digest: str, keys: Collection[Key], now: datetime) -> None:
+        """Note rules by their digest with the keys that they know, unless they are; asked often, it costs nothing."""
 
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> AbstractContextManager[Book]:
         """Open a transaction that no other writer of these identities overlaps."""
@@ -148,6 +152,8 @@ def _process(
     decide_all: DecideAll,
 ) -> Report:
     report, now = Report(), clock()
+    # First: whatever is decided by these rules can be proved by the keys that they knew.
+    ledger.note_rules(rules.digest, rules.keys.values(), now)
     with _Timed(report, "decide"):
         decisions = decide_all(deliveries, rules, now)
     crashpoint("decided")

@@ -18,7 +18,6 @@ from swexchange.core.checkpoint import COSIGNATURE, Note, Verifier
 from swexchange.core.decide import decide
 from swexchange.core.identity import identity, lookups
 from swexchange.core.keys import SigningKey
-from swexchange.core.log import key_history
 from swexchange.core.model import Entry, Event, Happening
 from swexchange.core.reconcile import Side
 from swexchange.evidence import bundle
@@ -49,7 +48,7 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
     sealer = Sealer(log, ORIGIN, LOG_KEY, HighWater(folder / "audit.head"), lambda: world.NOW)
     rules = world.rulebook()
     files: dict[str, bytes] = {"log.vkey": f"{sealer.verifier}\n".encode()}
-    log.note_rules(rules.digest, key_history(rules.keys.values()), world.NOW)
+    ledger.note_rules(rules.digest, rules.keys.values(), world.NOW)
     try:
         accepted = _record(ledger, 0, MESSAGES)
         sealer.seal()

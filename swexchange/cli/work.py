@@ -21,7 +21,6 @@ from swexchange.cli.upstream import connect, forwarding
 from swexchange.cli.wiring import server, tested_rules
 from swexchange.cli.wiring_store import free_disk, sealer, watermarks
 from swexchange.cli.witness import witnessing
-from swexchange.core.rulebook import Rulebook
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.evidence.sealer import SealingThread
 from swexchange.observe import Metrics, Observer, utc_now
@@ -47,10 +46,12 @@ def work(settings: Settings, number: int, upstream: str) -> None:
         ledger = stack.enter_context(open_ledger(settings.database_url))
         attempts = stack.enter_context(closing(Attempts(settings.database_url, uuid4().hex)))
         is_sealing = settings.audit_key and number == 0 and not upstream
-        know = stack.enter_context(_sealing(settings, observer)) if is_sealing else lambda _: None
+        if is_sealing:
+            stack.enter_context(_sealing(settings, observer))
         if is_sealing and settings.witnesses:
             stack.enter_context(witnessing(settings, observer))
-        rules_file = _rules_file(settings, explainer, observer, know)
+        load = partial(tested_rules, settings, explainer)
+        rules_file = RulesFile(Path(settings.routes), load, observer.reloaded, observer.not_reloaded, time.monotonic)
         links = partial(_links, settings, rules_file, upstream)
         worker = _worker(settings, links, ledger, attempts, rules_file, observer)
         stopping = _stop_on_signals(worker, observer, rules_file)
@@ -64,21 +65,6 @@ def work(settings: Settings, number: int, upstream: str) -> None:
     if not stopping:
         observer.spent(_resident_mb())
         os.execv(sys.executable, again(sys.argv[1:]))  # noqa: S606
-
-
-def _rules_file(
-    settings: Settings, explainer: Explainer, observer: Observer, know: Callable[[Rulebook], object]
-) -> RulesFile:
-    """The rules in force; the sealer and the log learn of new ones."""
-
-    def reloaded(rules: Rulebook) -> None:
-        observer.reloaded(rules)
-        know(rules)
-
-    load = partial(tested_rules, settings, explainer)
-    rules_file = RulesFile(Path(settings.routes), load, reloaded, observer.not_reloaded, time.monotonic)
-    know(rules_file.latest)
-    return rules_file
 
 
 def _worker(
@@ -105,18 +91,15 @@ def _worker(
 
 
 @contextmanager
-def _sealing(settings: Settings, observer: Observer) -> Iterator[Callable[[Rulebook], None]]:
-    """Seals the audit log beside the worker; is to be told of the rules in force.
-
-    Raises ConfigFault where the log was rolled back.
-    """
+def _sealing(settings: Settings, observer: Observer) -> Iterator[None]:
+    """Seals the audit log beside the worker. Raises ConfigFault where the log was rolled back."""
     with open_evidence(settings.database_url) as log:
         sealing = sealer(settings, log)
         sealing.check()
         thread = SealingThread(sealing, settings.seal_seconds, observer)
         thread.start()
         try:
-            yield thread.know
+            yield
         finally:
             thread.stop()
 

@@ -18,8 +18,7 @@ from typing import Protocol
 from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import BadNote, Checkpoint, Verifier
 from swexchange.core.keys import SigningKey
-from swexchange.core.log import Leaf, Signed, Span, key_history
-from swexchange.core.rulebook import Rulebook
+from swexchange.core.log import Leaf, Signed, Span
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import replace_file
@@ -45,9 +44,6 @@ class Log(Protocol):
 
     def leaves(self, span: Span) -> Iterator[Leaf]:
         """The entries of a span in order."""
-
-    def note_rules(self, digest: str, keys: str, at: datetime) -> None:
-        """Record rules with the keys that they know, unless they are."""
 
     def seal(
         self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None
@@ -163,10 +159,6 @@ class Sealer:
             yield added
             breathe()
 
-    def know(self, rules: Rulebook) -> None:
-        """Record which keys the rules in force know: they become a leaf. Raises StoreDown."""
-        self._log.note_rules(rules.digest, key_history(rules.keys.values()), self._clock())
-
     def is_due(self, seconds: float) -> bool:
         """Whether the newest checkpoint, of whichever sealer, is older than this."""
         head = self._log.head()
@@ -190,11 +182,6 @@ class SealingThread(threading.Thread):
         super().__init__(name="sealer", daemon=True)
         self._sealer, self._seconds, self._observer = sealer, seconds, observer
         self._stopping = threading.Event()
-        self._rules: Rulebook | None = None  # those in force, until they are recorded
-
-    def know(self, rules: Rulebook) -> None:
-        """These rules are in force now; may be called from another thread."""
-        self._rules = rules
 
     def run(self) -> None:
         """Look several times an interval: what another sealer does counts too."""
@@ -212,10 +199,6 @@ class SealingThread(threading.Thread):
         self._stopping.wait(self._seconds)
 
     def _seal(self) -> None:
-        if rules := self._rules:
-            self._sealer.know(rules)
-            if rules is self._rules:  # else there are newer ones already
-                self._rules = None
         for added in self._sealer.seal_all(self._stopping.wait):
             self._observer.sealed(added)
             if self._stopping.is_set():

@@ -8,8 +8,6 @@ that are there, and holes are looked into again: a row that comes late is sealed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -18,12 +16,11 @@ from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, 
 from swexchange.core.log import Exhibit, Kind, Leaf, Signed, Span
 from swexchange.core.model import Event, Outcome
 from swexchange.core.model import Kind as Copied
-from swexchange.errors import Unstorable
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import gone, taken
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
-from swexchange.store.evidence_tables import checkpoint, rules, sealed, tile
+from swexchange.store.evidence_tables import checkpoint, sealed, tile
 from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.tables import ADDED, batch, copy, event, exchange
@@ -158,16 +155,6 @@ class Evidence(Database):
         with self._writing() as connection:
             this = update(checkpoint).where(checkpoint.c.size == size)
             connection.execute(this.values(note=note, witnesses=witnesses))
-
-    def note_rules(self, digest: str, keys: str, at: datetime) -> None:
-        """Record rules with the keys that they know, unless they are."""
-        known = select(rules.c.id).where(rules.c.digest == digest)
-        with self._reading() as connection:
-            if connection.execute(known).first():
-                return
-        row = {"at": rows.microseconds(at), "digest": digest, "known_keys": keys}
-        with suppress(Unstorable), self._writing() as connection:
-            connection.execute(insert(rules), row)  # refused where another sealer was quicker
 
 
 _size = select(func.max(checkpoint.c.size))

@@ -1,6 +1,6 @@
 """The tables of the Merkle log: which rows are its entries, its hashes, its checkpoints. docs/reference/evidence.md.
 
-Nothing on the path of a message writes here: the sealer does, afterwards.
+Nothing on the path of a message writes here, but for rules that decide for the first time: the sealer does, afterwards.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ from swexchange.core.model import (
 )
 from swexchange.store import rows, tables
 from swexchange.store.archive_tables import taken
-from swexchange.store.database import Database
 from swexchange.store.engine import as_sqlalchemy, is_sqlite
+from swexchange.store.known_rules import KnownRules
 from swexchange.store.tables import batch, business_key, copy, event, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
@@ -223,7 +223,7 @@ def _copy_in(connection: Connection, table: Table, values: Sequence[Sequence[Any
 _PG_TYPES = {"BIGINT": "int8", "INTEGER": "int8", "SMALLINT": "int2", "TEXT": "text", "BLOB": "bytea", "BYTEA": "bytea"}
 
 
-class Ledger(Database):
+class Ledger(KnownRules):
     """A database as pipeline.Ledger; for one thread. Close it."""
 
     @contextmanager

@@ -76,7 +76,7 @@ def fill(ledger: FullLedger, sealer: Sealer, count: int, first: int = 0) -> None
 
 
 def test_every_leaf_lies_in_one_file(log: Archives, ledger: FullLedger, sealer: Sealer, archive: Archive) -> None:
-    log.note_rules(RULES, "[]", NOW)
+    ledger.note_rules(RULES, (), NOW)
     fill(ledger, sealer, 30)
     made = archive.write()
     entries = [leaf.entry for span in log.spans() for leaf in log.leaves(span)]
@@ -214,16 +214,16 @@ def test_rows_that_were_changed_are_not_archived(
         archive.write()
 
 
-def test_the_keys_of_the_rules_lie_beside(log: Archives, ledger: FullLedger, sealer: Sealer, archive: Archive) -> None:
+def test_the_keys_of_the_rules_lie_beside(ledger: FullLedger, sealer: Sealer, archive: Archive) -> None:
     """In each file, even where the entry of the rules is in none of them yet."""
     fill(ledger, sealer, 12)
-    log.note_rules(RULES, "[1]", NOW)
+    ledger.note_rules(RULES, (), NOW)
     sealer.seal()
     for one in archive.write():
         with closing(ArchiveFile(archive.folder / one.name)) as file:
             assert file.manifest.rules == (16,)
             entry, _, keys = file.keys(16)
-            assert (keys, RULES.encode() in entry) == ("[1]", True)
+            assert (keys, RULES.encode() in entry) == ("[]", True)
 
 
 def test_a_folder_that_cannot_be_written_is_named(

@@ -208,7 +208,6 @@ class _Slow:
     def __init__(self, log: Evidence, quicker: Sealer) -> None:
         self._log, self._quicker = log, quicker
         self.head, self.tile, self.pending, self.leaves = log.head, log.tile, log.pending, log.leaves
-        self.note_rules = log.note_rules
 
     def seal(
         self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from swexchange.core.keys import Key
 from swexchange.core.log import Archived, Kind
 from swexchange.core.model import BusinessKey, Decision, Event, Fate, Happening
 from swexchange.core.replay import Does, Item
@@ -83,8 +84,8 @@ def furnish(database: Database, ledger: FullLedger, head: Path) -> Decision:
         book.match(answer, parent_of(asked), answer_copy(answer, parent_of(asked)))
     ledger.settle(record(ledger, failed), [(failed.copies[0], Fate.RETURNED)], NOW)
     record(ledger, accepted("M3", to=(CUSTOMS, BOB)), remote=frozenset([CUSTOMS]))
+    ledger.note_rules("d" * 64, [Key("钥匙", ALICE, bytes(32), NOW)], NOW)
     with open_evidence(database.url) as log:
-        log.note_rules("d" * 64, '[{"id": "钥匙"}]', NOW)
         sum(sealer(log, head).seal_all())
     with ledger.write({"E"}, NOW, RULES) as book:
         book.note([Happening(asked.exchange_id, Event.REPEATED)])
@@ -217,7 +218,7 @@ def test_what_comes_after_collides_with_nothing(
         assert number > GAP > max(lost_batches)
         with restored.write({"E"}, after(hours=2), RULES) as book:
             book.note([Happening(asked.exchange_id, Event.REPEATED)])
-        log.note_rules("e" * 64, "[]", after(hours=2))
+        restored.note_rules("e" * 64, (), after(hours=2))
         with open_replays(empty.url) as replays:
             replays.begin(Plan("resend", {}, RULES, "admin"), after(hours=2))
         with open_holds(empty.url) as holds:

@@ -72,7 +72,7 @@ def test_killed_while_sealing_the_next_goes_on(home: House, sealed: dict[str, st
     done = home.cli("audit", "seal", environment=sealed)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        "5 entries sealed, the log has 5\n" if point == "signed" else "0 entries sealed, the log has 5\n"
+        "6 entries sealed, the log has 6\n" if point == "signed" else "0 entries sealed, the log has 6\n"
     )
     assert verified(home, sealed)["checkpoints"] == 1
 
@@ -194,11 +194,11 @@ def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[s
     with subprocess.Popen(command, env=home.environment) as eye:
         try:
             done = home.cli("audit", "witness", environment=sealed)
-            assert (done.returncode, done.stdout) == (0, f"{name} has signed 2 entries\n"), done.stderr
+            assert (done.returncode, done.stdout) == (0, f"{name} has signed 3 entries\n"), done.stderr
             assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 2, 1).stop() == 0
             assert home.cli("audit", "seal", environment=sealed).returncode == 0
             done = home.cli("audit", "witness", environment=sealed)
-            assert (done.returncode, done.stdout) == (0, f"{name} has signed 3 entries\n"), done.stderr
+            assert (done.returncode, done.stdout) == (0, f"{name} has signed 4 entries\n"), done.stderr
             (number, *_) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
             bundle = home.folder / "evidence.zip"
             assert home.cli("audit", "prove", number, "-o", str(bundle), environment=sealed).returncode == 0
@@ -221,7 +221,7 @@ def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[s
             (home.folder / "audit.head").unlink()
             done = home.cli("audit", "witness", environment=sealed)
             assert done.returncode == 2
-            assert "it has seen 3 entries, the log has 2: an older database was restored" in done.stderr
+            assert "it has seen 4 entries, the log has 3: an older database was restored" in done.stderr
         finally:
             eye.terminate()
         assert eye.wait(SECONDS) == 0

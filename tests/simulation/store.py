@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from swexchange.core.breaker import Standing
+from swexchange.core.keys import Key
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Copy, Decision, Fate
 from swexchange.store import Attempts, Backlog, FullLedger
@@ -25,6 +26,10 @@ class FaultyLedger:
 
     def __init__(self, ledger: FullLedger, point: Point) -> None:
         self._ledger, self._point = ledger, point
+
+    def note_rules(self, digest: str, keys: Collection[Key], now: datetime) -> None:
+        self._point("store note rules")
+        self._ledger.note_rules(digest, keys, now)
 
     @contextmanager
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:
