@@ -7,6 +7,7 @@ sender as a final answer; the input stays unacknowledged and the daemon tries ag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ class Fault(Exception):  # noqa: N818 - a family, not one error
 
 class ConfigFault(Fault):
     """`routes.yaml`, a key, a schema or a setting is wrong; the old rules stay in force."""
+
+
+class RulesInvalid(ConfigFault):
+    """The rules have problems; `problems` holds each with its place."""
+
+    def __init__(self, problems: Sequence[ConfigFault]) -> None:
+        more = f" (and {len(problems) - 1} more; see `swexchange routes check`)" if len(problems) > 1 else ""
+        super().__init__(f"{problems[0].what}{more}", where=problems[0].where, do=problems[0].do)
+        self.problems = tuple(problems)
 
 
 class BrokerLost(Fault):

@@ -15,11 +15,13 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swexchange.core.model import Kind
-from swexchange.core.rulebook import Upstream
 from swexchange.health.broker import Permission
+
+if TYPE_CHECKING:  # rules need lxml, and who only sends and reads needs neither
+    from swexchange.core.rulebook import Upstream
 
 INTAKE = "swx.intake"
 COSIGNATURES = "swx.cosignatures"  # witnesses' answers

@@ -21,7 +21,7 @@ from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules, server
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.rulebook import Upstream
-from swexchange.errors import BrokerLost, Fault
+from swexchange.errors import BrokerLost, Fault, RulesInvalid
 from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
 from swexchange.health.machine import judge_clock, judge_keys
@@ -29,7 +29,6 @@ from swexchange.health.problem import Danger, Problem
 from swexchange.health.witness import judge_witness
 from swexchange.observe import utc_now
 from swexchange.rules.load import load_upstreams
-from swexchange.rules.sheet import RulesInvalid
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import open_evidence, version

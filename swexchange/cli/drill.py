@@ -32,12 +32,11 @@ from swexchange.cli.restore import (
 from swexchange.cli.root import cli, say_fault
 from swexchange.cli.wiring import checked_rules, rules_file
 from swexchange.core.canonical import local_time
-from swexchange.errors import ConfigFault, Fault
+from swexchange.errors import ConfigFault, Fault, RulesInvalid
 from swexchange.evidence.auditor import Findings, Problem
 from swexchange.evidence.sealer import HighWater
 from swexchange.observe import utc_now
 from swexchange.rules import samples
-from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings
 from swexchange.store import restore as store
 from swexchange.store.lost import Lost, lost

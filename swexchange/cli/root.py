@@ -11,9 +11,8 @@ import click
 
 from swexchange import __version__
 from swexchange.cli import exits
-from swexchange.errors import BrokerLost, ConfigFault, Fault, StoreDown
+from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid, StoreDown
 from swexchange.plain import plain
-from swexchange.rules.sheet import RulesInvalid
 from swexchange.settings import Settings, from_environment
 
 _MODULES = {

@@ -8,8 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from swexchange.core import codes
-from swexchange.core.model import Decision, Kind, Outcome, Parent
-from swexchange.core.rulebook import ASKER
+from swexchange.core.model import ASKER, Decision, Kind, Outcome, Parent
 
 
 class Change(StrEnum):

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+RECEIVERS = "receivers"  # a route's destination: every receiver that the envelope names
+ASKER = "asker"  # a route's destination: the participant whose message this one answers
+
 
 class Outcome(StrEnum):
     """What was decided about a message."""

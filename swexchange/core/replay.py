@@ -13,8 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from swexchange.core.compare import Judged
-from swexchange.core.model import Copy, Delivery, Kind
-from swexchange.core.rulebook import ASKER
+from swexchange.core.model import ASKER, Copy, Delivery, Kind
 
 
 class How(StrEnum):

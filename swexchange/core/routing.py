@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from swexchange.core import codes
-from swexchange.core.model import Head, ReceiverResult
-from swexchange.core.rulebook import ANYTHING, ASKER, RECEIVERS, Condition, Participant, Route, Rulebook
+from swexchange.core.model import ASKER, RECEIVERS, Head, ReceiverResult
+from swexchange.core.rulebook import ANYTHING, Condition, Participant, Route, Rulebook
 
 _NOTHING: frozenset[str] = frozenset()
 

@@ -17,8 +17,6 @@ from swexchange.core.keys import Key, SigningKey
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Finding
 
-RECEIVERS = "receivers"  # a route's destination: every receiver that the envelope names
-ASKER = "asker"  # a route's destination: the participant whose message this one answers
 ANYTHING = frozenset({"*"})
 
 Check = Callable[[etree._ElementTree, int], tuple[Finding, ...]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from swexchange.core.rulebook import ASKER, RECEIVERS, Condition, MessageType, Participant, Route
+from swexchange.core.model import ASKER, RECEIVERS
+from swexchange.core.rulebook import Condition, MessageType, Participant, Route
 from swexchange.rules.sheet import Sheet, suggest
 
 BUILT_IN_FIELDS = frozenset({"type", "sender", "receiver", "msg_type"})

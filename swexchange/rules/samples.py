@@ -16,8 +16,7 @@ from swexchange.core.model import Decision, Delivery, Head, Kind
 from swexchange.core.parse import Document, parse
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.signature import sign
-from swexchange.errors import ConfigFault, Rejected
-from swexchange.rules.sheet import RulesInvalid
+from swexchange.errors import ConfigFault, Rejected, RulesInvalid
 from swexchange.yamlfile import YamlFile
 
 _KEY = SigningKey.from_seed("sample", bytes(31) + b"\1")

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from swexchange.core.envelope import moment
-from swexchange.errors import ConfigFault, Rejected
+from swexchange.errors import ConfigFault, Rejected, RulesInvalid
 from swexchange.yamlfile import Place, YamlFile
-
-
-class RulesInvalid(ConfigFault):
-    """The rules have problems; `problems` holds each with its place."""
-
-    def __init__(self, problems: Sequence[ConfigFault]) -> None:
-        more = f" (and {len(problems) - 1} more; see `swexchange routes check`)" if len(problems) > 1 else ""
-        super().__init__(f"{problems[0].what}{more}", where=problems[0].where, do=problems[0].do)
-        self.problems = tuple(problems)
 
 
 @dataclass(slots=True)

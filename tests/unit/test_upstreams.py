@@ -12,8 +12,8 @@ from swexchange.core.decide import decide
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Outcome
 from swexchange.core.rulebook import RemoteQueue
+from swexchange.errors import RulesInvalid
 from swexchange.rules.load import load_upstreams
-from swexchange.rules.sheet import RulesInvalid
 from swexchange.yamlfile import read
 from tests import world
 

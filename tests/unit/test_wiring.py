@@ -10,8 +10,8 @@ import pytest
 
 from swexchange.cli import wiring
 from swexchange.core.rulebook import Rulebook
+from swexchange.errors import RulesInvalid
 from swexchange.rules.load import load
-from swexchange.rules.sheet import RulesInvalid
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from tests import own_rules, world
