@@ -43,7 +43,7 @@ class Settings:
     disk_resume_mb: int = 2048  # and at which it resumes
     confirm_seconds: float = 30.0  # how long to wait for the broker's confirms
     memory_mb: int = 1024  # a worker that has grown over this starts afresh between two batches
-    metrics_port: int = 0  # Prometheus port on 127.0.0.1; worker n takes port + n; 0 = none
+    metrics_port: int = 0  # Prometheus port on 127.0.0.1; process n takes port + n; 0 = none
     log: str = "console"  # console or json
     log_level: str = "info"
 

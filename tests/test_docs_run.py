@@ -32,7 +32,8 @@ from tests import rabbit, world
 from tests.test_docs import BLOCK, NAMED_BLOCK, ROOT, page
 
 FAMILY = page("how-to/add-a-schema-family.md")
-UNITS = ("swexchange.service", "swexchange@.service", "swexchange-upstream@.service")
+UNITS = ("swexchange.service", "swexchange@.service", "swexchange-upstream@.service", "swexchange-sealer.service")
+NICE = {"swexchange.service", "swexchange-sealer.service"}  # in which a sealer runs
 WITNESS = "swexchange-witness.service"
 _INSERTED = re.compile(r"^Under `([a-z]+:)` [^`]*?:\n\n```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -197,7 +198,8 @@ def test_the_units_are_hardened(name: str) -> None:
     assert {key: value for key, value in found.items() if value == "yes"}.keys() >= HARDENED
     assert found["CapabilityBoundingSet"] == found["AmbientCapabilities"] == ""
     assert (found["ProtectSystem"], found["ProtectProc"], found["ProcSubset"]) == ("strict", "invisible", "pid")
-    assert unit(name)["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
+    nice = ["setpriority"] if name in NICE else []
+    assert unit(name)["SystemCallFilter"] == ["@system-service", "~@privileged @resources", *nice]
     assert (found["IPAddressDeny"], found["IPAddressAllow"], found["UMask"]) == ("any", "localhost", "0077")
     assert found["User"] == "swexchange"
 
@@ -219,10 +221,13 @@ def test_the_units_know_how_the_daemon_behaves(name: str) -> None:
 
 
 def test_the_units_differ_only_where_they_must() -> None:
-    """What one unit is protected by, the others are too; an upstream's has its credentials beside."""
+    """What one unit is protected by, the others are too; each has its own credentials."""
     own = {"Description", "Conflicts", "NotifyAccess", "Environment", "ExecStart"}
     one, *others = (unit(name) for name in UNITS)
-    for other, more in zip(others, (set(), {"LoadCredential"}), strict=True):
+    without_sealer = {"SystemCallFilter"}
+    without_rules = {"ExecReload", "CacheDirectory", "CacheDirectoryMode"}
+    extra = (without_sealer, without_sealer | {"LoadCredential"}, without_rules | {"LoadCredential"})
+    for other, more in zip(others, extra, strict=True):
         assert {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)} == own | more
 
 

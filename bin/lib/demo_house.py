@@ -122,7 +122,7 @@ class House:
         deadline = time.monotonic() + START_SECONDS
         while (events := [event.get("event") for event in _log()]).count("started") < WORKERS:
             self.check_daemon()
-            if time.monotonic() > deadline or events.count("worker died, starting another") > WORKERS:
+            if time.monotonic() > deadline or events.count("process died, starting another") > WORKERS:
                 raise Trouble(f"the daemon does not start: {_last_words()} (log: {LOG})", FAILED)
             time.sleep(0.1)
 

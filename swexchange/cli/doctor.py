@@ -18,7 +18,8 @@ from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.topology import wanted
 from swexchange.cli.upstream_broker import upstream_management, upstream_server
-from swexchange.cli.wiring import load_rules, server
+from swexchange.cli.wiring import load_rules
+from swexchange.cli.wiring_broker import server
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, Fault, RulesInvalid

@@ -17,7 +17,8 @@ from swexchange.cli import exits
 from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
-from swexchange.cli.wiring import server, tested_rules
+from swexchange.cli.wiring import tested_rules
+from swexchange.cli.wiring_broker import server
 from swexchange.core.canonical import local_time
 from swexchange.core.codes import HELD
 from swexchange.core.model import Decision

@@ -16,7 +16,8 @@ from swexchange.cli.judging import rules_of
 from swexchange.cli.operator import operator
 from swexchange.cli.progress import progress
 from swexchange.cli.replay import replay, show
-from swexchange.cli.wiring import load_rules, server
+from swexchange.cli.wiring import load_rules
+from swexchange.cli.wiring_broker import server
 from swexchange.core.replay import Done, How
 from swexchange.errors import Fault
 from swexchange.observe import utc_now

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,11 +19,28 @@ from swexchange.observe import flush_logs
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
-def supervise(workers: int, upstreams: Sequence[str]) -> int:
-    """Run workers and upstreams as children: pass signals on, replace one that dies, end when asked to."""
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a child is there for."""
+
+    name: str  # in the log
+    arguments: tuple[str, ...] = ()  # of `swexchange run`, beside its number
+    notifies: bool = True  # readiness and watchdog are the workers' to tell: nobody else must speak for them
+
+
+WORKER = Role("worker")
+SEALER = Role("sealer", ("--sealer",), notifies=False)
+
+
+def upstream_role(name: str) -> Role:
+    """The child that serves an upstream."""
+    return Role(f"upstream {name}", ("--upstream", name), notifies=False)
+
+
+def supervise(roles: Sequence[Role]) -> int:
+    """Run children in these roles, numbered from 0: pass signals on, replace one that dies, end when asked to."""
     log = structlog.get_logger()
-    roles = dict(enumerate(("",) * workers + tuple(upstreams)))
-    children: dict[int, subprocess.Popen[bytes]] = {n: _start(n, roles[n]) for n in roles}
+    children = {number: _start(number, role) for number, role in enumerate(roles)}
     stopping = False
 
     def stop() -> None:
@@ -43,26 +61,25 @@ def supervise(workers: int, upstreams: Sequence[str]) -> int:
             if child.returncode == exits.USAGE:  # a wrong setting or file: starting again cannot help
                 stop()
                 return exits.USAGE
-            log.error("worker died, starting another", worker=number, upstream=roles[number], exit=child.returncode)
+            role = roles[number]
+            log.error("process died, starting another", number=number, role=role.name, exit=child.returncode)
             flush_logs()
             time.sleep(1.0 if time.monotonic() - started[number] < 5 else 0.0)
-            children[number], started[number] = _start(number, roles[number]), time.monotonic()
+            children[number], started[number] = _start(number, role), time.monotonic()
     return exits.DONE
 
 
-def _start(number: int, upstream: str) -> subprocess.Popen[bytes]:
+def _start(number: int, role: Role) -> subprocess.Popen[bytes]:
     arguments = [a for i, a in enumerate(sys.argv[1:]) if not _is_workers(i)]
-    command = [*again(arguments), "--number", str(number)]
+    command = [*again(arguments), "--number", str(number), *role.arguments]
     environment = dict(os.environ)
-    if upstream:
-        command += ["--upstream", upstream]
-        # Readiness and watchdog are the workers' to tell: an upstream must not speak for them.
+    if not role.notifies:
         environment.pop("NOTIFY_SOCKET", None)
     return subprocess.Popen(command, preexec_fn=_as_child, env=environment)  # noqa: S603, PLW1509 - no threads
 
 
 def _as_child() -> None:
-    """A worker whose supervisor was killed is told to stop, as by SIGTERM (Linux); a SIGHUP is nothing to it yet."""
+    """A child whose supervisor was killed is told to stop, as by SIGTERM (Linux); a SIGHUP is nothing to it yet."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

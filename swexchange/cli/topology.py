@@ -13,7 +13,7 @@ from swexchange.broker.topology import commands, definitions
 from swexchange.cli import exits
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
-from swexchange.cli.wiring import server
+from swexchange.cli.wiring_broker import server
 from swexchange.evidence.witness import read_keys
 from swexchange.health.problem import Danger, Problem
 from swexchange.rules.load import load_parties

@@ -16,7 +16,7 @@ from swexchange.broker.topology import inbox, receipts
 from swexchange.cli import exits
 from swexchange.cli.output import emit, file_bytes, table
 from swexchange.cli.root import cli
-from swexchange.cli.wiring import server
+from swexchange.cli.wiring_broker import server
 from swexchange.core.canonical import DXP
 from swexchange.core.model import Fate
 from swexchange.core.parse import parse

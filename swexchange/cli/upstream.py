@@ -12,10 +12,11 @@ from functools import partial
 
 from swexchange.broker import Intake, LastingOutlet, Outlet
 from swexchange.cli.upstream_broker import upstream_server
-from swexchange.cli.wiring import server
+from swexchange.cli.wiring_broker import server
 from swexchange.cli.wiring_store import free_disk, watermarks
 from swexchange.core.rulebook import Rulebook, Upstream
-from swexchange.observe import Observer, utc_now
+from swexchange.observe import utc_now
+from swexchange.observe.observer import Observer
 from swexchange.settings import Settings
 from swexchange.store import open_backlog
 from swexchange.upstream import Forwarder

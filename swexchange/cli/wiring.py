@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from swexchange import yamlfile
-from swexchange.broker import Server, Tls
 from swexchange.core.rulebook import Rulebook
 from swexchange.observe import utc_now
 from swexchange.rules import samples
@@ -46,8 +45,3 @@ def checked_rules(settings: Settings, file: YamlFile | None = None) -> Iterator[
 
 def _load(file: YamlFile, settings: Settings, explainer: Explainer, key_folders: Sequence[Path] | None) -> Rulebook:
     return load(file, Schemas(Path(settings.schemas), explainer), key_folders)
-
-
-def server(settings: Settings) -> Server:
-    """The broker."""
-    return Server(settings.amqp_url, Tls(settings.amqp_ca, settings.amqp_cert, settings.amqp_key))

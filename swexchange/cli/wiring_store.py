@@ -11,10 +11,10 @@ from swexchange.core.checkpoint import Verifier, is_name
 from swexchange.core.keys import SigningKey
 from swexchange.core.watermark import Watermarks
 from swexchange.errors import ConfigFault
-from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.evidence.sealer import HighWater, Sealer, checked
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
-from swexchange.store import Evidence
+from swexchange.store import Evidence, open_evidence
 from swexchange.store.engine import folder_of
 
 MB = 1_000_000
@@ -58,6 +58,13 @@ def log_key(settings: Settings) -> tuple[str, SigningKey]:
 def sealer(settings: Settings, log: Evidence) -> Sealer:
     """What seals the log. Raises ConfigFault where the settings name no log or no key of it."""
     return Sealer(log, *log_key(settings), HighWater(Path(settings.audit_head)), utc_now)
+
+
+def refuse_rolled_back_log(settings: Settings) -> None:
+    """Raise ConfigFault where the database lacks what the audit log has signed; only the sealer needs its key."""
+    if settings.audit_key:
+        with open_evidence(settings.database_url) as log:
+            checked(log, settings.audit_origin, HighWater(Path(settings.audit_head)))
 
 
 def audit_verifier(settings: Settings) -> Verifier:

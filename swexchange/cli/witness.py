@@ -5,33 +5,26 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import click
 
 from swexchange import keyfile
-from swexchange.broker import Message, Outlet, Server
+from swexchange.broker import Outlet
 from swexchange.broker.client import Mailbox
-from swexchange.broker.topology import COSIGNATURES, checkpoints, cosignatures
+from swexchange.broker.topology import checkpoints, cosignatures
+from swexchange.cli.asking import REQUEST_BYTES, asking, publish
 from swexchange.cli.audit import audit
 from swexchange.cli.root import cli
-from swexchange.cli.wiring import server
+from swexchange.cli.wiring_broker import server
 from swexchange.core.checkpoint import COSIGNATURE, Verifier, is_name
-from swexchange.core.model import Fate
-from swexchange.core.witness import Answer
-from swexchange.errors import BrokerLost, ConfigFault
+from swexchange.errors import ConfigFault
 from swexchange.evidence.witness import Witness, collect, read_keys
-from swexchange.evidence.witnessing import Seen, WitnessingThread, last_seen
-from swexchange.observe import Observer
+from swexchange.evidence.witnessing import Seen, last_seen
 from swexchange.settings import Settings
 from swexchange.store import open_evidence
 
-REQUEST_BYTES = 256 * 1024
-ANSWER_SECONDS = 20.0  # how long the daemon waits for each answer, beside its work
 _name_option = click.option("--name", required=True, help="The witness's name, one that nobody else has.")
 _key_option = click.option("--key", "key_id", required=True, help="Id of its private key in the keys folder.")
 
@@ -84,18 +77,9 @@ def run(settings: Settings, name: str, key_id: str, logs: tuple[str, ...], memor
         while not stopping.is_set():
             for asked in mailbox.read(1, REQUEST_BYTES, 0.5):
                 found = witnessing.answer(asked.body.decode("utf-8", "replace"))
-                _publish(outlet, cosignatures(name), "", found.body, str(found.status), asked.message_id)
+                publish(outlet, cosignatures(name), "", found.body, str(found.status), asked.message_id)
                 mailbox.ack_through(asked.tag)
                 click.echo(f"{found.status} {found.seen.size if found.seen else found.body.strip()}", err=True)
-
-
-def _publish(outlet: Outlet, exchange: str, queue: str, body: str, kind: str, about: str = "") -> str:
-    """Publish one text and wait for the confirm; its id."""
-    number = uuid4().hex
-    message = Message(exchange, queue, body.encode(), number, kind, about, content_type="text/plain")
-    if outlet.publish_raw([message]) != [Fate.CONFIRMED]:
-        raise BrokerLost("it was not taken", where=exchange or queue, do="Run `swexchange topology check`")
-    return number
 
 
 @audit.command(name="witness")
@@ -114,28 +98,10 @@ def ask_witnesses(settings: Settings, wait: float) -> None:
     witnesses = read_keys(settings.witnesses)
     if not witnesses:
         raise ConfigFault("the log has no witness", where="SWX_WITNESSES", do="Use what `witness key` printed")
-    with open_evidence(settings.database_url) as log, _asking(server(settings), settings, wait) as ask:
+    with open_evidence(settings.database_url) as log, asking(server(settings), settings, wait) as ask:
         for verifier in witnesses:
             size = collect(log, verifier, ask(verifier.name))
             click.echo(f"{verifier.name} has signed {size} entries" if size else "nothing is sealed yet")
-
-
-Ask = Callable[[str], Answer]
-
-
-@contextmanager
-def witnessing(settings: Settings, observer: Observer) -> Iterator[None]:
-    """Has the witnesses sign beside the worker, on a thread with connections of its own. Raises ConfigFault."""
-    witnesses = read_keys(settings.witnesses)
-    stopping = threading.Event()
-    asking = partial(_asking, server(settings), settings, ANSWER_SECONDS, stopping.is_set)
-    with open_evidence(settings.database_url) as log:
-        thread = WitnessingThread(log, witnesses, asking, settings.seal_seconds, observer, stopping)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.stop()
 
 
 def witnesses_of(settings: Settings) -> Mapping[str, Seen | None]:
@@ -145,25 +111,3 @@ def witnesses_of(settings: Settings) -> Mapping[str, Seen | None]:
         return {}
     with open_evidence(settings.database_url) as log:
         return last_seen(log.witnessed(), witnesses)
-
-
-@contextmanager
-def _asking(
-    broker: Server, settings: Settings, wait: float, is_stopping: Callable[[], bool] = lambda: False
-) -> Iterator[Callable[[str], Ask]]:
-    """Asks witnesses by name, one after the other; what comes late, from an earlier time, is dropped."""
-    with Outlet(broker, settings.confirm_seconds) as outlet, Mailbox(broker, COSIGNATURES) as mailbox:
-
-        def ask(name: str, asked: str) -> Answer:
-            number = _publish(outlet, "", checkpoints(name), asked, "add-checkpoint")
-            deadline = time.monotonic() + wait
-            while (left := deadline - time.monotonic()) > 0 and not is_stopping():
-                for received in mailbox.read(1, REQUEST_BYTES, min(left, 0.5)):
-                    mailbox.ack_through(received.tag)
-                    if received.correlation_id == number and received.type.isdigit():
-                        return Answer(int(received.type), received.body.decode("utf-8", "replace"))
-            raise BrokerLost(
-                f"no answer within {wait:g} s", where=name, do="Is `swexchange witness run` running there?"
-            )
-
-        yield lambda name: lambda asked: ask(name, asked)

@@ -8,8 +8,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -18,17 +18,18 @@ from swexchange.broker import Intake, LastingOutlet, Outlet
 from swexchange.broker.topology import INTAKE
 from swexchange.cli.supervise import again, on_signals
 from swexchange.cli.upstream import connect, forwarding
-from swexchange.cli.wiring import server, tested_rules
-from swexchange.cli.wiring_store import free_disk, sealer, watermarks
-from swexchange.cli.witness import witnessing
+from swexchange.cli.wiring import tested_rules
+from swexchange.cli.wiring_broker import server
+from swexchange.cli.wiring_store import free_disk, refuse_rolled_back_log, watermarks
 from swexchange.decider import FreshThreads, decide_each
-from swexchange.evidence.sealer import SealingThread
-from swexchange.observe import Metrics, Observer, utc_now
+from swexchange.observe import utc_now
+from swexchange.observe.metrics import Metrics
+from swexchange.observe.observer import Observer
 from swexchange.quarantine import Quarantine
 from swexchange.rules.reload import RulesFile
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
-from swexchange.store import Attempts, FullLedger, open_evidence, open_ledger
+from swexchange.store import Attempts, FullLedger, open_ledger
 from swexchange.worker import Gate, Links, Worker
 
 _MALLOC = {-8: 1, -1: 64 << 20, -2: 8 << 20, -3: 32 << 20}  # <malloc.h>: arenas, trim, top pad, mmap threshold
@@ -39,17 +40,13 @@ def work(settings: Settings, number: int, upstream: str) -> None:
 
     A process that has grown too large becomes a fresh one. Raises ConfigFault for what no waiting can mend.
     """
+    refuse_rolled_back_log(settings)  # before anything is taken
     metrics = Metrics()
     observer = Observer(metrics)
     with ExitStack() as stack:
         explainer = stack.enter_context(closing(Explainer(proven=settings.cache_folder)))
         ledger = stack.enter_context(open_ledger(settings.database_url))
         attempts = stack.enter_context(closing(Attempts(settings.database_url, uuid4().hex)))
-        is_sealing = settings.audit_key and number == 0 and not upstream
-        if is_sealing:
-            stack.enter_context(_sealing(settings, observer))
-        if is_sealing and settings.witnesses:
-            stack.enter_context(witnessing(settings, observer))
         load = partial(tested_rules, settings, explainer)
         rules_file = RulesFile(Path(settings.routes), load, observer.reloaded, observer.not_reloaded, time.monotonic)
         links = partial(_links, settings, rules_file, upstream)
@@ -88,20 +85,6 @@ def _worker(
         is_spent=lambda: _resident_mb() > settings.memory_mb,
         held_back=gate.closed,
     )
-
-
-@contextmanager
-def _sealing(settings: Settings, observer: Observer) -> Iterator[None]:
-    """Seals the audit log beside the worker. Raises ConfigFault where the log was rolled back."""
-    with open_evidence(settings.database_url) as log:
-        sealing = sealer(settings, log)
-        sealing.check()
-        thread = SealingThread(sealing, settings.seal_seconds, observer)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.stop()
 
 
 def _stop_on_signals(worker: Worker, observer: Observer, rules_file: RulesFile) -> list[bool]:

@@ -6,7 +6,6 @@ log as it found it, and the database takes one; what the others signed was shown
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +27,7 @@ from swexchange.evidence.pace import Pace
 AT_ONCE = 1_000  # leaves in one step, about
 _VERIFY = "Run `swexchange audit verify`; until it is explained, seal nothing"
 BURST = 0.005  # seconds of work between two pauses: what a message may have to wait for
+LOOK = 30.0  # seconds between two signs of life, at most
 
 
 class Log(Protocol):
@@ -74,6 +74,34 @@ class HighWater:
             raise ConfigFault(f"cannot remember the checkpoint: {error.strerror}", where=str(self._path)) from None
 
 
+def checked(log: Log, origin: str, high_water: HighWater) -> TileTree:
+    """A log as it stands. Raises ConfigFault where it is not the one that was signed last; needs no key."""
+    # In this order: a sealer may add to the log and then remember it between the two.
+    remembered = high_water.read()
+    head = log.head()
+    tree = TileTree(head.size if head else 0, log.tile)
+    if head:
+        _require(origin, tree, head.note, "the last checkpoint")
+    if remembered:
+        _require(origin, tree, remembered, "the remembered checkpoint")
+    return tree
+
+
+def _require(origin: str, tree: TileTree, note: str, place: str) -> None:
+    try:
+        signed = Checkpoint.read(checkpoint.Note.read(note).text)
+    except BadNote as error:
+        raise ConfigFault(f"{place} is damaged: {error}", where=origin, do=_VERIFY) from None
+    if signed.size > tree.size:
+        what = f"the log has {tree.size} entries, {place} says {signed.size}: an older database was restored"
+        raise ConfigFault(what, where=origin, do="See docs/how-to/prove-an-exchange.md#after-a-restore")
+    with suppress(LookupError):
+        if tree.root(signed.size) == signed.root:
+            return
+    what = f"the log of {tree.size} entries does not begin with the {signed.size} that {place} signed"
+    raise ConfigFault(what, where=origin, do=_VERIFY)
+
+
 class Sealer:
     """Seals a log with a key under an origin, and refuses to go on from one that was rolled back."""
 
@@ -90,29 +118,7 @@ class Sealer:
 
     def check(self) -> TileTree:
         """The log as it stands. Raises ConfigFault where it is not the one that was signed last."""
-        # In this order: another sealer may add to the log and then remember it between the two.
-        remembered = self._high_water.read()
-        head = self._log.head()
-        tree = TileTree(head.size if head else 0, self._log.tile)
-        if head:
-            self._require(tree, head.note, "the last checkpoint")
-        if remembered:
-            self._require(tree, remembered, "the remembered checkpoint")
-        return tree
-
-    def _require(self, tree: TileTree, note: str, place: str) -> None:
-        try:
-            signed = Checkpoint.read(checkpoint.Note.read(note).text)
-        except BadNote as error:
-            raise ConfigFault(f"{place} is damaged: {error}", where=self._origin, do=_VERIFY) from None
-        if signed.size > tree.size:
-            what = f"the log has {tree.size} entries, {place} says {signed.size}: an older database was restored"
-            raise ConfigFault(what, where=self._origin, do="See docs/how-to/prove-an-exchange.md#after-a-restore")
-        with suppress(LookupError):
-            if tree.root(signed.size) == signed.root:
-                return
-        what = f"the log of {tree.size} entries does not begin with the {signed.size} that {place} signed"
-        raise ConfigFault(what, where=self._origin, do=_VERIFY)
+        return checked(self._log, self._origin, self._high_water)
 
     def seal(self, breathe: Callable[[], object] = lambda: None, *, everywhere: bool = False) -> int:
         """Seal some of what is new; how many leaves were added. Raises StoreDown, ConfigFault.
@@ -168,6 +174,9 @@ class Sealer:
 class Observer(Protocol):
     """Who is told what the sealer did."""
 
+    def alive(self) -> None:
+        """It made progress, or is at rest and well."""
+
     def sealed(self, leaves: int) -> None:
         """Leaves were added to the log."""
 
@@ -175,17 +184,19 @@ class Observer(Protocol):
         """The log cannot be sealed now."""
 
 
-class SealingThread(threading.Thread):
-    """Seals again and again, beside a worker; ends with `stop`. Faults and errors of ours are told, and end nothing."""
+class Sealing:
+    """Seals again and again, until `wait` says so. Faults and errors of ours are told, and end nothing.
 
-    def __init__(self, sealer: Sealer, seconds: float, observer: Observer) -> None:
-        super().__init__(name="sealer", daemon=True)
-        self._sealer, self._seconds, self._observer = sealer, seconds, observer
-        self._stopping = threading.Event()
+    `wait` waits so many seconds, or until it is to end; whether it is.
+    """
+
+    def __init__(self, sealer: Sealer, seconds: float, observer: Observer, wait: Callable[[float], bool]) -> None:
+        self._sealer, self._seconds, self._observer, self._wait = sealer, seconds, observer, wait
 
     def run(self) -> None:
         """Look several times an interval: what another sealer does counts too."""
-        while not self._stopping.wait(min(self._seconds, max(1.0, self._seconds / 10))):
+        while not self._wait(min(self._seconds, max(1.0, self._seconds / 10), LOOK)):
+            self._observer.alive()
             try:
                 if self._sealer.is_due(self._seconds):
                     self._seal()
@@ -196,15 +207,11 @@ class SealingThread(threading.Thread):
 
     def _failed(self, fault: Fault) -> None:
         self._observer.not_sealed(fault)
-        self._stopping.wait(self._seconds)
+        self._wait(min(self._seconds, LOOK))
 
     def _seal(self) -> None:
-        for added in self._sealer.seal_all(self._stopping.wait):
+        for added in self._sealer.seal_all(self._wait):
             self._observer.sealed(added)
-            if self._stopping.is_set():
+            self._observer.alive()
+            if self._wait(0.0):
                 return
-
-    def stop(self) -> None:
-        """End after the step in hand."""
-        self._stopping.set()
-        self.join()

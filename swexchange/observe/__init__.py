@@ -1,12 +1,13 @@
-"""Logs, metrics and the service manager: the one place where what happened is told."""
+"""Logs, metrics and the service manager: the one place where what happened is told.
+
+`Observer` is imported from `observe.observer`: it knows messages, and so needs more than most commands do.
+"""
 
 from datetime import UTC, datetime
 
 from swexchange.observe.logs import configure_logs, flush_logs
-from swexchange.observe.metrics import Metrics
-from swexchange.observe.observer import Observer
 
-__all__ = ["Metrics", "Observer", "configure_logs", "flush_logs", "utc_now"]
+__all__ = ["configure_logs", "flush_logs", "utc_now"]
 
 
 def utc_now() -> datetime:

@@ -7,23 +7,35 @@ import prometheus_client as prometheus
 BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
-class Metrics:
-    """The daemon's metrics in a registry of its own."""
+class Registry:
+    """The metrics of one process; what each has stands in a subclass."""
 
     def __init__(self) -> None:
         self.registry = prometheus.CollectorRegistry()
+        self.faults = self._counter("faults", "Failures of neighbours, by kind", "kind")
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> prometheus.Counter:
+        return prometheus.Counter(f"swexchange_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> prometheus.Gauge:
+        return prometheus.Gauge(f"swexchange_{name}", meaning, labels, registry=self.registry)
+
+    def serve(self, port: int) -> None:
+        """Answer Prometheus on 127.0.0.1."""
+        prometheus.start_http_server(port, addr="127.0.0.1", registry=self.registry)
+
+
+class Metrics(Registry):
+    """Of a worker, or of an upstream's process."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.decided = self._counter("messages", "Messages decided, by outcome and code", "outcome", "code")
         self.repeated = self._counter("repeats", "Messages answered from the record")
         self.sent = self._counter("copies_sent", "Copies the broker confirmed")
         self.failed = self._counter("copies_failed", "Copies not confirmed, by fate", "fate")
-        self.faults = self._counter("faults", "Failures of neighbours, by kind", "kind")
         self.reloads = self._counter("reloads", "Attempts to load changed rules", "result")
-        self.sealed = self._counter("sealed_entries", "Entries added to the Merkle log by this worker")
         self.last = self._gauge("last_batch_timestamp_seconds", "When the last batch was done")
-        self.last_seal = self._gauge("last_seal_timestamp_seconds", "When this worker last added entries")
-        self.last_witness = self._gauge(
-            "last_witness_timestamp_seconds", "When a witness last signed a checkpoint", "witness"
-        )
         self.stopped = self._gauge("intake_stopped", "1 while a watermark holds the intake back")
         self.backlog = self._of_upstream("backlog", "Copies that wait for an upstream")
         self.oldest = self._of_upstream("oldest_seconds", "Age of the oldest of them")
@@ -42,15 +54,17 @@ class Metrics:
         )
         self.rules = prometheus.Info("swexchange_rules", "The rules in force", registry=self.registry)
 
-    def _counter(self, name: str, meaning: str, *labels: str) -> prometheus.Counter:
-        return prometheus.Counter(f"swexchange_{name}", meaning, labels, registry=self.registry)
-
-    def _gauge(self, name: str, meaning: str, *labels: str) -> prometheus.Gauge:
-        return prometheus.Gauge(f"swexchange_{name}", meaning, labels, registry=self.registry)
-
     def _of_upstream(self, name: str, meaning: str) -> prometheus.Gauge:
         return self._gauge(f"upstream_{name}", meaning, "upstream")
 
-    def serve(self, port: int) -> None:
-        """Answer Prometheus on 127.0.0.1."""
-        prometheus.start_http_server(port, addr="127.0.0.1", registry=self.registry)
+
+class SealerMetrics(Registry):
+    """Of the sealer's process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sealed = self._counter("sealed_entries", "Entries added to the Merkle log by this sealer")
+        self.last_seal = self._gauge("last_seal_timestamp_seconds", "When this sealer last added entries")
+        self.last_witness = self._gauge(
+            "last_witness_timestamp_seconds", "When a witness last signed a checkpoint", "witness"
+        )

@@ -34,7 +34,6 @@ class Observer:
         self._metrics = metrics
         self._log = structlog.get_logger()
         self._manager = sdnotify.SystemdNotifier()
-        self._witnesses: dict[str, str] = {}  # what was last told of each: an absence is told once
 
     def started(self, rules: Rulebook, worker: int) -> None:
         """The worker is about to take its first message."""
@@ -188,33 +187,6 @@ class Observer:
         """The first step without trouble after trouble."""
         self._log.info("recovered")
         self._manager.notify("STATUS=working")
-        flush_logs()
-
-    def sealed(self, leaves: int) -> None:
-        """Entries were added to the Merkle log."""
-        self._metrics.sealed.inc(leaves)
-        self._metrics.last_seal.set_to_current_time()
-
-    def not_sealed(self, fault: Fault) -> None:
-        """The Merkle log cannot be extended; the traffic goes on."""
-        self._metrics.faults.labels("NotSealed").inc()
-        self._log.error("not sealed", what=fault.what, where=fault.where, do=fault.do)
-        flush_logs()
-
-    def witnessed(self, witness: str, size: int) -> None:
-        """A witness has signed the log."""
-        self._metrics.last_witness.labels(witness).set_to_current_time()
-        if self._witnesses.get(witness) != "":
-            self._log.info("witnessed", witness=witness, entries=size)
-        self._witnesses[witness] = ""
-        flush_logs()
-
-    def not_witnessed(self, witness: str, fault: Fault) -> None:
-        """A witness has not signed; it is asked again and again, and told of when the reason changes."""
-        self._metrics.faults.labels("NotWitnessed").inc()
-        if self._witnesses.get(witness) != fault.what:
-            self._log.error("not witnessed", witness=witness, what=fault.what, where=fault.where, do=fault.do)
-        self._witnesses[witness] = fault.what
         flush_logs()
 
     def reloaded(self, rules: Rulebook) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.own_rules import ROOT
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 PYTHON = (sys.executable,)
+_STARTED = re.compile(rb'"event": "(?:sealer )?started"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,13 @@ class Daemon:
         return self.process.poll() is None
 
     def wait_started(self, replaced: int = 0) -> float:
-        """Wait until every process is about to take its first message; when that was, on the monotonic clock.
+        """Wait until every process is about to do its first work; when that was, on the monotonic clock.
 
         `replaced`: so many that died are started anew.
         """
         deadline, expected = time.monotonic() + START_SECONDS, self.setup.workers + self.setup.upstreams + replaced
-        while self.setup.log.read_bytes().count(b'"event": "started"') < expected:
+        expected += self.setup.seal_seconds > 0
+        while len(_STARTED.findall(self.setup.log.read_bytes())) < expected:
             if not self.alive() or time.monotonic() > deadline:
                 raise RuntimeError(f"the daemon did not start; see {self.setup.log}:\n{self.log_tail()}")
             time.sleep(0.05)
@@ -98,6 +101,11 @@ class Daemon:
         worker = self.process.pid
         explainers = [child for child in processes.children(worker) if "explainer_child" in processes.command(child)]
         return {"worker": processes.rss_mb(worker), "explainer": sum(map(processes.rss_mb, explainers))}
+
+    def sealer_mb(self) -> float:
+        """Resident memory now of the process that seals the audit log; 0 where none does."""
+        found = processes.children(self.process.pid)
+        return sum(processes.rss_mb(child) for child in found if "--sealer" in processes.command(child))
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

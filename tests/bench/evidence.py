@@ -70,6 +70,8 @@ class Evidence:
         return {
             "evidence_ratio": {name: round(one.ratio, 3) for name, one in self.cost.items()},
             "evidence_sealed": {name: round(sealed_share(one.other), 2) for name, one in self.cost.items()},
+            "evidence_cpu_us": {name: _cpu_us(one) for name, one in self.cost.items()},
+            "sealer_mb": {name: max(run.sealer_mb for run in one.other) for name, one in self.cost.items()},
             "idle_p99_ms": {name: [round(one.p99_ms, 1) for one in waits.idle] for name, waits in self.waits.items()},
             "busy_p99_ratio": {
                 duty: {name: round(waits.ratio(duty), 2) for name, waits in self.waits.items()} for duty in DUTIES
@@ -80,6 +82,12 @@ class Evidence:
 def sealed_share(runs: list[Run]) -> float:
     """Which part of what was recorded was sealed meanwhile."""
     return sum(one.sealed for one in runs) / sum(one.job.count for one in runs)
+
+
+def _cpu_us(cost: Pairs) -> dict[str, float]:
+    """Processor time a message of all our processes, the sealer too; medians."""
+    ways = {"plain": cost.plain, "sealed": cost.other}
+    return {way: median(run.cpu_us["workers"] for run in runs) for way, runs in ways.items()}
 
 
 def measure(lab: Lab) -> Evidence:

@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a job; `cpu_us` is processor time a message, by who spent it."""
+    """What came of a job; `cpu_us` is processor time a message, by who spent it: "workers" are all that we run."""
 
     job: Job
     rate: Rate
@@ -43,6 +43,7 @@ class Run:
     cpu_us: Mapping[str, int]
     checks: Mapping[str, bool]
     sealed: int  # leaves of the audit log at the end
+    sealer_mb: float = 0.0  # resident memory of the process that seals
 
     def __str__(self) -> str:
         lost = "; ".join(name for name, holds in self.checks.items() if not holds)
@@ -60,11 +61,12 @@ def run(lab: Lab, job: Job) -> Run:
         seen = lab.node.until(inbox(AGENCY), job.count, worker.alive)
         await_receipts(lab, job.count)
         cpu_us = meter.per_message_us(max(1, seen[-1][1] - already))
+        sealer_mb = worker.sealer_mb()
         checks = {"the daemon ends in good order": worker.stop()}
     rate = rate_of(seen, job.count // 10, started)
     database = lab.databases[job.database]
     checks["each is recorded once"] = database.exchanges(job.url) - rows == job.count
-    return Run(job, rate, started - begun, cpu_us, checks | counted(lab, job), database.sealed(job.url))
+    return Run(job, rate, started - begun, cpu_us, checks | counted(lab, job), database.sealed(job.url), sealer_mb)
 
 
 def setup_of(lab: Lab, job: Job) -> daemon.Setup:

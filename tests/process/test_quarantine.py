@@ -76,13 +76,13 @@ def test_a_killer_again_kills_one_worker_at_most_and_is_answered_from_the_record
     home.send([killer])
     daemon.wait_for("held")
     first = home.collect(receipts(INTEGRATOR), 1)
-    died = sum(event["event"] == "worker died, starting another" for event in daemon.log())
+    died = sum(event["event"] == "process died, starting another" for event in daemon.log())
     assert died == DEATHS
     home.send([killer])
     daemon.wait_for("repeated")
     again = home.collect(receipts(INTEGRATOR), 1)
     assert {r.body for r in again} == {r.body for r in first}
-    assert sum(event["event"] == "worker died, starting another" for event in daemon.log()) == died + 1
+    assert sum(event["event"] == "process died, starting another" for event in daemon.log()) == died + 1
     home.send([home.declaration("GOOD-AFTER")])
     assert len(home.collect(inbox(CUSTOMS), 1)) == 1
     assert daemon.stop() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from swexchange.broker.topology import receipts
+from swexchange.broker.topology import INTAKE, receipts
+from tests.bench import processes
 from tests.process.house import INTEGRATOR, ROOT, SECONDS, Daemon, House, until
 
 ORIGIN = "sw.example/audit"
@@ -56,12 +58,50 @@ def test_the_daemon_seals_beside_its_work(home: House, sealed: dict[str, str]) -
     """What was answered is soon in the log; a second worker does not disturb; everything fits together."""
     daemon = work(home, sealed, 0, 5)
     home.daemon("--number", "1", environment=sealed)
+    (sealer,) = sealers(daemon)
+    own, its = (os.getpriority(os.PRIO_PROCESS, process) for process in (daemon.process.pid, sealer))
+    assert its == min(own + 10, 19), "it gives way to messages"
     until(lambda: size(home, sealed) == 6, "the log to have its rules and 5 exchanges", daemon.log_file)
     assert daemon.stop() == 0
     told = verified(home, sealed)
     assert (told["entries"], told["problems"]) == (6, [])
     assert (home.folder / "audit.head").read_text() == home.cli("audit", "checkpoint", environment=sealed).stdout
     assert home.cli("audit", "key", environment=sealed).stdout.startswith(f"{ORIGIN}+")
+
+
+def sealers(daemon: Daemon) -> list[int]:
+    """The processes of a daemon that seal."""
+    return [child for child in processes.children(daemon.process.pid) if "--sealer" in processes.command(child)]
+
+
+def test_a_sealer_that_is_killed_is_replaced_and_the_log_goes_on(home: House, sealed: dict[str, str]) -> None:
+    """Nobody else ends for it; a SIGHUP is nothing to it; with its supervisor it ends."""
+    daemon = work(home, sealed, 0, 2)
+    until(lambda: size(home, sealed) == 3, "the rules and 2 exchanges", daemon.log_file)
+    (killed,) = sealers(daemon)
+    os.kill(killed, signal.SIGKILL)
+    home.send([home.declaration("NHW-0002")])
+    home.collect(receipts(INTEGRATOR), 1)
+    until(lambda: size(home, sealed) == 4, "what came while nobody sealed", daemon.log_file)
+    assert [event["role"] for event in daemon.log() if event["event"] == "process died, starting another"] == ["sealer"]
+    (sealer,) = sealers(daemon)
+    os.kill(sealer, signal.SIGHUP)
+    home.send([home.declaration("NHW-0003")])
+    until(lambda: size(home, sealed) == 5, "the same process to seal on", daemon.log_file)
+    assert sealers(daemon) == [sealer]
+    daemon.kill()
+    until(lambda: not processes.command(sealer), "the sealer to end with its supervisor", daemon.log_file)
+    assert verified(home, sealed)["problems"] == []
+
+
+def test_a_sealer_that_dies_after_every_step_seals_all_the_same(home: House, sealed: dict[str, str]) -> None:
+    """Stored and not remembered: the next one finds its place in the database."""
+    daemon = work(home, sealed | {"SWX_CRASH_AT": "sealed"}, 0, 3)
+    until(lambda: size(home, sealed) == 4, "the rules and 3 exchanges", daemon.log_file)
+    home.send([home.declaration("NHW-0003")])
+    until(lambda: size(home, sealed) == 5, "one more", daemon.log_file)
+    daemon.stop()
+    assert verified(home, sealed)["problems"] == []
 
 
 @pytest.mark.parametrize("point", ["signed", "sealed"])
@@ -78,7 +118,7 @@ def test_killed_while_sealing_the_next_goes_on(home: House, sealed: dict[str, st
 
 
 def test_a_restored_older_database_is_refused_at_start(home: House, sealed: dict[str, str]) -> None:
-    """The remembered checkpoint says more than the database has; nothing is taken from the queue."""
+    """The remembered checkpoint says more than the database has; nothing is taken from the queue, by no process."""
     daemon = work(home, sealed, 0, 3)
     until(lambda: size(home, sealed) == 4, "4 entries")
     assert daemon.stop() == 0
@@ -89,12 +129,48 @@ def test_a_restored_older_database_is_refused_at_start(home: House, sealed: dict
     (home.folder / "exchange.db-wal").unlink(missing_ok=True)
     shutil.copy(home.folder / "backup.db", home.folder / "exchange.db")
 
-    refused = home.daemon(ready=False, environment=sealed)
-    assert refused.process.wait(SECONDS) == 2
-    assert "an older database was restored" in refused.log_file.read_text()
+    home.send([home.declaration("NHW-0009")])
+    for alone in ((), ("--number", "1"), ("--sealer",)):
+        refused = home.daemon(*alone, ready=False, environment=sealed)
+        assert refused.process.wait(SECONDS) == 2
+        assert "an older database was restored" in refused.log_file.read_text()
+    assert len(home.drain(INTAKE)) == 1
     kept = home.cli("audit", "verify", "--checkpoint", str(home.folder / "audit.head"), environment=sealed)
     assert kept.returncode == 1
     assert "it was cut, or an older one was restored" in kept.stdout
+
+
+def test_a_log_that_is_rolled_back_beneath_the_daemon_is_told(home: House, sealed: dict[str, str]) -> None:
+    """It goes on and says so, as with any fault; the next start refuses."""
+    daemon = work(home, sealed, 0, 2)
+    until(lambda: size(home, sealed) == 3, "the rules and 2 exchanges", daemon.log_file)
+    with closing(sqlite3.connect(home.folder / "exchange.db")) as link:
+        for table in ("checkpoint", "sealed", "tile"):
+            link.execute(f"DELETE FROM {table}")
+        link.commit()
+    daemon.wait_for("not sealed")
+    home.send([home.declaration("NHW-0002")])
+    home.collect(receipts(INTEGRATOR), 1)
+    assert size(home, sealed) == 0
+    assert daemon.stop() == 0
+    assert home.cli("run", environment=sealed).returncode == 2
+
+
+def test_the_sealer_runs_alone_without_what_decides(home: House, sealed: dict[str, str]) -> None:
+    """As a service of its own: no rules, no broker, no receipts' key; a worker of its own needs not the log's."""
+    assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 2).stop() == 0
+    keys = home.folder / "audit-keys"
+    keys.mkdir()
+    (home.folder / "keys" / "audit.key").rename(keys / "audit.key")
+    bare = {"SWX_ROUTES": "none.yaml", "SWX_AMQP_URL": "amqp://127.0.0.1:1/none", "SWX_KEYS": str(keys)}
+    sealer = home.daemon("--sealer", ready=False, environment=sealed | bare)
+    sealer.wait_for("sealer started")
+    home.send([home.declaration("NHW-0002")])
+    worker = home.daemon("--number", "0", environment=sealed)
+    until(lambda: size(home, sealed) == 4, "the rules and 3 exchanges", sealer.log_file)
+    assert (worker.stop(), sealer.stop()) == (0, 0)
+    without = home.daemon("--sealer", ready=False, environment=sealed | {"SWX_AUDIT_KEY": ""})
+    assert (without.process.wait(SECONDS), "SWX_AUDIT_KEY" in without.log_file.read_text()) == (2, True)
 
 
 def test_an_exchange_is_proved_to_a_third_party(home: House, sealed: dict[str, str]) -> None:

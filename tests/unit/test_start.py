@@ -27,7 +27,10 @@ def test_every_command_is_known_by_name_before_it_is_imported() -> None:
     ("imported", "unneeded"),
     [
         ("swexchange.cli", {"sqlalchemy", "pika", "prometheus_client"}),
-        ("swexchange.cli.run", {"sqlalchemy", "alembic", "swexchange.cli.work"}),
+        ("swexchange.cli.run", {"lxml", "sqlalchemy", "pika", "prometheus_client"}),
+        ("swexchange.cli.start", {"sqlalchemy", "alembic", "swexchange.cli.work"}),
+        ("swexchange.cli.sealing", {"lxml", "alembic", "pika", "yaml", "swexchange.core.rulebook"}),
+        ("swexchange.cli.asking", {"lxml", "alembic", "yaml", "swexchange.core.rulebook"}),
         ("swexchange.cli.work", {"alembic", "xmlschema"}),
         ("swexchange.cli.keys", {"sqlalchemy", "pika", "xmlschema"}),
         ("swexchange.cli.routes", {"sqlalchemy", "alembic", "xmlschema"}),
@@ -35,7 +38,7 @@ def test_every_command_is_known_by_name_before_it_is_imported() -> None:
     ],
 )
 def test_what_is_not_needed_is_not_imported(imported: str, unneeded: set[str]) -> None:
-    """The daemon's supervisor has no database, its workers no migrations and not the slow engine."""
+    """The daemon's supervisor has no database, its workers no migrations, its sealer neither rules nor XML."""
     code = f"import sys, {imported}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert imported in done.stdout.split()

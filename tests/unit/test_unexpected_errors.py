@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from swexchange.core.decide import Staged, in_stages
 from swexchange.core.model import Delivery
 from swexchange.decider import FreshThreads, decide_each
-from swexchange.observe import Metrics, Observer
+from swexchange.observe.metrics import Metrics
+from swexchange.observe.observer import Observer
 from tests import world
 
 SECRET = "3100-secret-of-a-declaration"

@@ -241,7 +241,7 @@ FAULTS = tuple(
             "F1 F28",
             "kill -9 of the process that forwards, 10 times",
             _forwarder_killed,
-            felt='"event": "worker died',
+            felt='"event": "process died',
         ),
         Fault(
             "killed with a backlog",

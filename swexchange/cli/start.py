@@ -1,0 +1,81 @@
+"""Starts what `swexchange run` was asked for: one worker in this process (`work`), or children (`supervise`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from swexchange.broker import management
+from swexchange.broker.topology import Tenancy
+from swexchange.cli.supervise import SEALER, WORKER, supervise, upstream_role
+from swexchange.cli.topology import problems, wanted
+from swexchange.cli.upstream_broker import upstream_management, upstream_server
+from swexchange.core.rulebook import Upstream
+from swexchange.errors import BrokerLost, ConfigFault
+from swexchange.health.problem import Danger, Problem
+from swexchange.observe import flush_logs
+from swexchange.rules.load import load_upstreams
+from swexchange.settings import Settings
+
+
+def start(settings: Settings, workers: int, number: int | None, upstream: str, *, no_check: bool) -> None:
+    """Check the topology, then run until asked to stop. Raises ConfigFault for what no waiting can mend."""
+    # One worker alone has no upstreams, and reads the whole file itself.
+    upstreams = load_upstreams(Path(settings.routes)) if upstream or number is None else {}
+    if upstream and upstream not in upstreams:
+        raise ConfigFault(f"there is no upstream {upstream}", where=settings.routes, do="Name one that stands there")
+    if not no_check:
+        _refuse_losses(settings)
+        for name in [upstream] if upstream else upstreams:
+            _tell_losses(settings, upstreams[name])
+    sealers = [SEALER] if settings.audit_key else []
+    roles = [WORKER] * workers + [upstream_role(name) for name in upstreams] + sealers
+    if upstream or number is not None or roles == [WORKER]:
+        from swexchange.cli.work import work  # noqa: PLC0415 - whoever supervises must not wait for all of it
+
+        work(settings, number or 0, upstream)
+    else:
+        raise SystemExit(supervise(roles))
+
+
+def _refuse_losses(settings: Settings) -> None:
+    """Log what is wrong with the topology; raise ConfigFault where it would lose messages.
+
+    A broker that cannot be asked is no reason not to start: the worker waits for it.
+    """
+    found = _logged(lambda: problems(settings, wanted(settings)) if settings.management_url else [])
+    if losses := [problem for problem in found if problem.danger is Danger.LOSS]:
+        more = f", and {len(losses) - 1} more" if len(losses) > 1 else ""
+        raise ConfigFault(
+            f"RabbitMQ would lose messages: {losses[0].name}: {losses[0].what}{more}",
+            do="Correct it (`swexchange doctor` says more), or start with --no-check",
+        )
+
+
+def _tell_losses(settings: Settings, upstream: Upstream) -> None:
+    """Log what is wrong with what we use at an upstream, where its management API shows it."""
+
+    def found() -> list[Problem]:
+        deeper = upstream_management(settings, upstream.name)
+        vhost = upstream_server(settings, upstream.name).parameters().virtual_host
+        return management.check(deeper, Tenancy(upstream), vhost) if deeper else []
+
+    _logged(found, upstream.name)
+
+
+def _logged(look: Callable[[], list[Problem]], upstream: str = "") -> list[Problem]:
+    """What a look finds, one line each; [] where the broker cannot be asked."""
+    log = structlog.get_logger()
+    if upstream:
+        log = log.bind(upstream=upstream)
+    try:
+        found = look()
+    except BrokerLost as fault:
+        log.warning("topology not checked", what=fault.what, where=fault.where, do=fault.do)
+        found = []
+    for problem in found:
+        log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
+    flush_logs()
+    return found

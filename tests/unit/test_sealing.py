@@ -1,0 +1,83 @@
+"""The loop of the sealer: whatever goes wrong is told, and it goes on until it is to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from swexchange.errors import Fault, StoreDown
+from swexchange.evidence.sealer import LOOK, Sealer, Sealing
+
+STEPS = 3
+
+
+class _Sealer:
+    """A sealer whose first attempt may fail; each of the others takes so many steps."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def is_due(self, seconds: float) -> bool:
+        return True
+
+    def seal_all(self, rest: Callable[[float], object]) -> Iterator[int]:
+        error, self.error = self.error, None
+        if error:
+            raise error
+        for _ in range(STEPS):
+            yield 1
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.leaves = 0
+        self.signs_of_life = 0
+
+    def alive(self) -> None:
+        self.signs_of_life += 1
+
+    def sealed(self, leaves: int) -> None:
+        self.leaves += leaves
+
+    def not_sealed(self, fault: Fault) -> None:
+        self.faults.append(fault.what)
+
+
+def run(sealer: _Sealer, told: _Told, seconds: float, *, until: Callable[[], bool]) -> list[float]:
+    """Run the loop until that holds, without waiting; the seconds that it would have waited."""
+    waits: list[float] = []
+
+    def wait(so_long: float) -> bool:
+        waits.append(so_long)
+        return until()
+
+    Sealing(cast("Sealer", sealer), seconds, told, wait).run()
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [(StoreDown("the database fails"), "the database fails"), (KeyError("a bug"), "unexpected KeyError")],
+)
+def test_a_failure_is_told_and_the_next_time_it_seals(error: Exception, what: str) -> None:
+    """A fault of the database, and an error of ours, whose text stays out of the log."""
+    told = _Told()
+    run(_Sealer(error), told, 1.0, until=lambda: told.leaves >= STEPS)
+    assert (told.faults, told.leaves) == ([what], STEPS)
+
+
+def test_it_ends_after_the_step_in_hand() -> None:
+    told = _Told()
+    run(_Sealer(), told, 1.0, until=lambda: told.leaves > 0)
+    assert told.leaves == 1
+
+
+def test_the_service_manager_hears_of_it_however_seldom_it_seals() -> None:
+    """A look every LOOK seconds at most, also after a failure, each with a sign of life."""
+    told = _Told()
+    waits = run(_Sealer(StoreDown("gone")), told, 86_400.0, until=lambda: told.leaves > 0)
+    assert max(waits) == LOOK
+    assert told.signs_of_life >= 2
