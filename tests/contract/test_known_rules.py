@@ -75,7 +75,12 @@ def test_what_was_noted_last_is_not_asked_for_again(ledger: FullLedger, monkeypa
     """Not one query a batch; other rules are asked for."""
     ledger.note_rules(RULES.digest, (), world.NOW)
     asked: list[str] = []
-    monkeypatch.setattr(ledger, "_is_known", lambda digest: not asked.append(digest))
+
+    def is_known(digest: str) -> bool:
+        asked.append(digest)
+        return True
+
+    monkeypatch.setattr(ledger, "_is_known", is_known)
     for digest in (RULES.digest, "e" * 64, "e" * 64, RULES.digest):
         ledger.note_rules(digest, (), world.NOW)
     assert asked == ["e" * 64, RULES.digest]
