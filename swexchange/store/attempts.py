@@ -1,18 +1,19 @@
-"""What workers decide one by one, noted before: a note that outlives its worker tells over what it died.
+"""What workers decide of what was redelivered, noted before: a note that outlives its worker tells over what it died.
 
 Implements quarantine.Attempts. Notes survive the end of a process, not a power cut: they are not synced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection, Set
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from swexchange.store.database import Database
 from swexchange.store.tables import attempt
 
-Note = tuple[str, int]  # the worker who wrote it, and how many it had written by then
+Note = tuple[str, int]  # the worker who decides bytes alone, and how many it had so decided by then
+TOGETHER = 0  # attempt.turn of bytes that are decided with others
 
 
 class Attempts(Database):
@@ -22,18 +23,30 @@ class Attempts(Database):
         super().__init__(url)
         self._worker, self._turn = worker, 0
 
-    def begin(self, digest: bytes) -> Set[Note]:
-        """Note that this worker decides these bytes, no longer those before; see quarantine.Attempts."""
-        self._turn += 1
-        own, values = attempt.c.worker == self._worker, {"digest": digest, "turn": self._turn}
-        others = select(attempt.c.worker, attempt.c.turn).where(attempt.c.digest == digest, ~own)
+    def begin_together(self, digests: Collection[bytes]) -> Set[bytes]:
+        """Note that this worker decides all these, nothing else; see quarantine.Attempts."""
+        others = select(attempt.c.digest).where(attempt.c.digest.in_(digests), attempt.c.worker != self._worker)
         with self._writing(synced=False) as connection:
-            if not connection.execute(update(attempt).where(own).values(values)).rowcount:
-                connection.execute(insert(attempt), {"worker": self._worker, **values})
+            self._note(connection, digests, TOGETHER)
+            return {bytes(digest) for digest in connection.execute(others).scalars()}
+
+    def begin_alone(self, digest: bytes) -> Set[Note]:
+        """Note that this worker decides these bytes alone, nothing else; see quarantine.Attempts."""
+        self._turn += 1
+        others = select(attempt.c.worker, attempt.c.turn).where(
+            attempt.c.digest == digest, attempt.c.worker != self._worker, attempt.c.turn != TOGETHER
+        )
+        with self._writing(synced=False) as connection:
+            self._note(connection, (digest,), self._turn)
             return {(worker, turn) for worker, turn in connection.execute(others)}
 
+    def _note(self, connection: Connection, digests: Collection[bytes], turn: int) -> None:
+        connection.execute(delete(attempt).where(attempt.c.worker == self._worker))
+        notes = [{"worker": self._worker, "digest": digest, "turn": turn} for digest in digests]
+        connection.execute(insert(attempt), notes)
+
     def end(self) -> None:
-        """Withdraw this worker's note; see quarantine.Attempts."""
+        """Withdraw all notes of this worker; see quarantine.Attempts."""
         with self._writing(synced=False) as connection:
             connection.execute(delete(attempt).where(attempt.c.worker == self._worker))
 

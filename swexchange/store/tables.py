@@ -151,7 +151,7 @@ attempt = Table(  # no part of the audit log: what a worker decides at this mome
     "attempt",
     metadata,
     Column("worker", Text, primary_key=True),
-    Column("digest", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, primary_key=True),
     Column("turn", BigInteger, nullable=False),
 )
 Index("attempt_digest", attempt.c.digest)

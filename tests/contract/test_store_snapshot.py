@@ -103,7 +103,7 @@ def furnish(database: Database, ledger: FullLedger, head: Path) -> Decision:
     row = "'province', 'forwarder-1', 7, 'closed', '', NULL, 8, 9, 10, NULL, NULL, NULL, NULL"
     change(database, f"INSERT INTO upstream VALUES ({row})")
     with closing(Attempts(database.url, "worker-1")) as attempts:
-        attempts.begin(b"\1" * 32)
+        attempts.begin_alone(b"\1" * 32)
     return asked
 
 

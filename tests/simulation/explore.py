@@ -17,10 +17,10 @@ from tests.simulation.site import opened
 MEMORY = Path("/dev/shm")  # where a disk sync costs nothing
 
 DEATHS = (
-    "taken", "deciding", "store note", "store noted", "decided", "store begin", "reconciled", "recorded",
-    "store committing", "store commit made", "committed", "publish", "published", "store settle", "settled", "ack",
-    "acknowledged", "due", "resent", "lock wait", "store hold", "store take", "upstream connect", "upstream publish",
-    "forwarded", "store settle upward", "store settle upward made",
+    "taken", "deciding", "store noted many", "store note", "store noted", "decided", "store begin", "reconciled",
+    "recorded", "store committing", "store commit made", "committed", "publish", "published", "store settle", "settled",
+    "ack", "acknowledged", "due", "resent", "lock wait", "store hold", "store take", "upstream connect",
+    "upstream publish", "forwarded", "store settle upward", "store settle upward made",
 )  # fmt: skip
 SOMETIMES = (
     *(f"killed at {point}" for point in DEATHS),

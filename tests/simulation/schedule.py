@@ -42,7 +42,8 @@ OF_THE_UPSTREAM = (
     "store settle upward made",
 )  # fmt: skip
 DEADLY = (
-    "taken", "deciding", "store note", "store noted", "store note end", "waiting for a note", "decided",
+    "taken", "deciding", "store note many", "store noted many", "store note", "store noted", "store note end",
+    "waiting for a note", "decided",
     "store begin", "reconciled", "recorded", "store committing", "store commit made", "committed",
     "publish", "published", "store settle", "store settle made", "settled", "ack", "acknowledged",
     "lock wait", *OF_THE_FORWARDER, *OF_THE_FORWARDER, *OF_THE_UPSTREAM,

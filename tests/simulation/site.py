@@ -84,7 +84,7 @@ class Site:
         self.history = History(self.raw, self.broker, self.there.queues[CAME], self.sometimes)
         self.links: dict[str, tuple[SimulatedIntake, SimulatedOutlet]] = {}
         self.in_hand: dict[str, set[tuple[str, bytes]]] = {}
-        self.noting: dict[str, bytes | None] = {}  # digests: what whose note is on
+        self.noting: dict[str, bytes | None] = {}  # digests: what who decides alone
         for slot in range(workers):
             self.start(slot)
         self.forward(0)

@@ -92,11 +92,19 @@ class FaultyAttempts:
     """Attempts that stop at points."""
 
     def __init__(self, attempts: Attempts, point: Point, noted: Callable[[bytes | None], None]) -> None:
+        """`noted` is told what the worker decides alone from now on."""
         self._attempts, self._point, self._noted = attempts, point, noted
 
-    def begin(self, digest: bytes) -> Set[tuple[str, int]]:
+    def begin_together(self, digests: Collection[bytes]) -> Set[bytes]:
+        self._point("store note many")
+        found = self._attempts.begin_together(digests)
+        self._noted(None)
+        self._point("store noted many")
+        return found
+
+    def begin_alone(self, digest: bytes) -> Set[tuple[str, int]]:
         self._point("store note")
-        found = self._attempts.begin(digest)
+        found = self._attempts.begin_alone(digest)
         self._noted(digest)
         self._point("store noted")
         return found
@@ -108,3 +116,4 @@ class FaultyAttempts:
 
     def forget(self, digest: bytes) -> None:
         self._attempts.forget(digest)
+        self._noted(None)

@@ -78,9 +78,10 @@ CREATE TABLE event (
 );
 CREATE INDEX event_exchange ON event (exchange_id);
 CREATE TABLE attempt (
-    worker TEXT NOT NULL PRIMARY KEY,
+    worker TEXT NOT NULL,
     digest {bytes} NOT NULL,
-    turn BIGINT NOT NULL
+    turn BIGINT NOT NULL,
+    PRIMARY KEY (worker, digest)
 );
 CREATE INDEX attempt_digest ON attempt (digest);
 CREATE TABLE upstream (
