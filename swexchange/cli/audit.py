@@ -18,7 +18,7 @@ from swexchange.cli.root import cli
 from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.settings import Settings
-from swexchange.store import Filter, open_audit_log, open_evidence
+from swexchange.store import AuditLog, Filter, open_audit_log
 from swexchange.store.audit_log import CopyTrail, Summary, Trail
 
 
@@ -44,8 +44,9 @@ def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: 
     """
     with open_audit_log(settings.database_url) as audit_log:
         found = audit_log.search(replace(wanted, limit=limit, after=after))
+        elsewhere = _elsewhere(audit_log) if len(found) < limit else ""
     emit([_flat(s) for s in found], as_json, lambda: _print_found(found))
-    if len(found) < limit and (elsewhere := _archived(settings)):
+    if elsewhere:
         click.echo(f"this is what the database has{elsewhere}", err=True)
     raise SystemExit(exits.DONE if found else exits.PROBLEMS)
 
@@ -91,8 +92,9 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     """
     with open_audit_log(settings.database_url) as audit_log:
         trail = audit_log.show(exchange_id)
+        elsewhere = "" if trail else _elsewhere(audit_log)
     if trail is None:
-        click.echo(f"there is no exchange of this id; search finds ids{_archived(settings)}", err=True)
+        click.echo(f"there is no exchange of this id; search finds ids{elsewhere}", err=True)
         raise SystemExit(exits.PROBLEMS)
     if body and trail.archive:
         click.echo(_lies_in(exchange_id, trail.archive), err=True)
@@ -106,10 +108,9 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     emit(told, as_json, lambda: _print(told))
 
 
-def _archived(settings: Settings) -> str:
+def _elsewhere(audit_log: AuditLog) -> str:
     """Where older exchanges lie, if any was pruned."""
-    with open_evidence(settings.database_url) as log:
-        return "; older ones may lie in archives: `swexchange archive search`" if log.gone() else ""
+    return "; older ones may lie in archives: `swexchange archive search`" if audit_log.has_pruned() else ""
 
 
 def _lies_in(exchange_id: str, archive: str) -> str:

@@ -15,6 +15,7 @@ from swexchange.core.identity import first_id
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.core.search import Filter
 from swexchange.store import rows
+from swexchange.store.archive_tables import gone
 from swexchange.store.archives import archive_of
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
@@ -146,6 +147,11 @@ class AuditLog(Database):
                 held=connection.execute(_counted.where(*_held)).scalar_one(),
                 hour_refused=connection.execute(_counted.where(recent, NOT_ACCEPTED, _is_refused)).scalar_one(),
             )
+
+    def has_pruned(self) -> bool:
+        """Whether whole exchanges were taken out: they lie in archive files."""
+        with self._reading() as connection:
+            return connection.execute(select(gone.c.first_leaf).limit(1)).first() is not None
 
     def queued(self) -> dict[str, tuple[int, datetime]]:
         """Copies that wait for upstreams, by recipient: how many, and when the oldest was received."""
