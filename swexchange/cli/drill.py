@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -19,6 +19,7 @@ from swexchange.cli.backup_files import target
 from swexchange.cli.output import emit, table
 from swexchange.cli.restore import (
     audited,
+    backup_verifiers,
     checked,
     fill,
     folder_argument,
@@ -27,7 +28,6 @@ from swexchange.cli.restore import (
     log_as_json,
     log_as_rows,
     put,
-    verifiers,
 )
 from swexchange.cli.root import cli, say_fault
 from swexchange.cli.wiring import checked_rules, rules_file
@@ -104,7 +104,7 @@ def drill(settings: Settings, folder: Path, into: str, keys: tuple[str, ...], as
     raise SystemExit(exits.PROBLEMS if drilled.problems else unsure)
 
 
-def _restored(settings: Settings, folder: Path, url: str, temporary: Path, keys: Sequence[str]) -> Drill:
+def _restored(settings: Settings, folder: Path, url: str, temporary: Path, keys: tuple[str, ...]) -> Drill:
     """Restore and verify; what was restored is removed again."""
     started = time.monotonic()
     try:
@@ -120,7 +120,7 @@ def _restored(settings: Settings, folder: Path, url: str, temporary: Path, keys:
         with drilled.step("verify"):
             remembered = HighWater(Path(settings.audit_head)).read()
             seen = {settings.audit_head: remembered} if remembered else {}
-            drilled.found, drilled.problems = audited(url, folder, verifiers(settings, folder, keys), seen)
+            drilled.found, drilled.problems = audited(url, folder, backup_verifiers(settings, folder, keys), seen)
             drilled.problems += _wrong_rules(folder, manifest, temporary)
     finally:
         store.remove(url)

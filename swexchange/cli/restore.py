@@ -13,17 +13,16 @@ from swexchange.backup import DATABASE, Manifest, read_manifest, verify
 from swexchange.cli import exits
 from swexchange.cli.auditing import comparing
 from swexchange.cli.backup_files import HEAD, LOG_KEY, is_secret, target
+from swexchange.cli.evidence import verifiers
 from swexchange.cli.output import emit, file_bytes, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
-from swexchange.cli.wiring_store import audit_verifier
 from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import BadNote, Verifier, size_of
 from swexchange.durable import create_file, sync
 from swexchange.errors import ConfigFault
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater
-from swexchange.evidence.witness import read_keys
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import open_evidence, version
@@ -79,7 +78,7 @@ def restore(
     _put_all(folder, {name: path for name, path in files.items() if name != HEAD})
     fill(folder, manifest, settings.database_url)
     _put_all(folder, {name: path for name, path in files.items() if name == HEAD})
-    found, problems = audited(settings.database_url, folder, verifiers(settings, folder, keys), seen)
+    found, problems = audited(settings.database_url, folder, backup_verifiers(settings, folder, keys), seen)
     told = {
         "taken": str(manifest.taken.begun_at),
         "exchanges": manifest.taken.rows["exchange"],
@@ -153,14 +152,15 @@ def log_as_rows(found: Findings, problems: Sequence[Problem]) -> list[tuple[str,
     return [*rows, *((problem.place, problem.what) for problem in problems)]
 
 
-def verifiers(settings: Settings, folder: Path, given: Sequence[str]) -> list[Verifier]:
-    """The log's keys: those given, else this machine's, else the one in the backup. Raises ConfigFault."""
-    if given:
-        return read_keys(" ".join(given))
-    with suppress(ConfigFault):  # a new machine may not have its keys yet
-        return [audit_verifier(settings)]
+def backup_verifiers(settings: Settings, folder: Path, given: tuple[str, ...]) -> list[Verifier]:
+    """As `evidence.verifiers`; where this machine has no key of the log, the one in the backup. Raises ConfigFault."""
     path = folder / LOG_KEY
-    return read_keys(path.read_text("utf-8")) if path.exists() else []
+    if not given:
+        with suppress(ConfigFault):  # a new machine may not have its keys yet
+            return verifiers(settings, ())
+        if not path.exists():
+            return []
+    return verifiers(settings, given or (path.read_text("utf-8"),))
 
 
 def _size(note: str, name: str) -> int:
