@@ -17,10 +17,11 @@ def earlier(fresh: Decision, known: Mapping[str, Recorded]) -> Recorded | None:
     holder = known.get(claim(fresh.sender, fresh.message_id))
     if holder and holder.digest == fresh.digest:
         return holder
-    if fresh.outcome is not Outcome.REJECTED:  # refused before, passes now: decided anew
-        return None
-    by_bytes = (bytes_identity(fresh.submitter, fresh.digest), identity(fresh))  # the latter: held before, held again
-    return next((known[name] for name in by_bytes if name in known), None)
+    refused = known.get(bytes_identity(fresh.submitter, fresh.digest))
+    if fresh.outcome is not Outcome.REJECTED:
+        # Refused before, passes now: decided anew. But within a millisecond both would have one exchange id.
+        return refused if refused and refused.exchange_id == fresh.exchange_id else None
+    return refused or known.get(identity(fresh))  # the latter: held before, held again
 
 
 def in_conflict(fresh: Decision, known: Mapping[str, Recorded]) -> Recorded | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -31,7 +32,8 @@ from tests.world import (
 RULES = rulebook()
 FRESH = decide(declared(), RULES, NOW)
 OTHER = decide(delivery(signed(dxp_msg(declaration(bill="OTHER")))), RULES, NOW)
-REFUSED = decide(declared(), rulebook(routes=()), NOW)
+REFUSED = decide(declared(), rulebook(routes=()), NOW - timedelta(milliseconds=1))
+REFUSED_AT_ONCE = decide(declared(), rulebook(routes=()), NOW)
 STRANGE = decide(delivery(declared().body, RIVAL), RULES, NOW)
 
 
@@ -52,6 +54,7 @@ EARLIER: dict[str, tuple[Decision, tuple[Decision, ...], Decision | None]] = {
     "accepted before": (FRESH, (FRESH,), FRESH),
     "waiting before": (FRESH, (replace(FRESH, outcome=Outcome.WAITING),), replace(FRESH, outcome=Outcome.WAITING)),
     "refused before, passes now": (FRESH, (REFUSED,), None),
+    "refused within the same millisecond, would pass": (FRESH, (REFUSED_AT_ONCE,), REFUSED_AT_ONCE),
     "refused before, then accepted": (FRESH, (REFUSED, FRESH), FRESH),
     "refused before and now": (REFUSED, (REFUSED,), REFUSED),
     "accepted before, would be refused now": (REFUSED, (FRESH,), FRESH),
