@@ -16,9 +16,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from swexchange.store import FullLedger, migrate, open_ledger
+from swexchange.core.keys import SigningKey
+from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.store import Evidence, FullLedger, migrate, open_evidence, open_ledger
 from tests import postgres
+from tests.contract.exchanges import NOW
 
+KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"  # of the Merkle log
 _numbers = count()
 
 
@@ -44,6 +48,14 @@ class Database:
     def path(self) -> str:
         """The file of a SQLite database."""
         return self.url.removeprefix("sqlite:///")
+
+
+def change(database: Database, *statements: str) -> None:
+    """What somebody with the database's password does."""
+    with closing(database.connect()) as link:
+        for statement in statements:
+            link.execute(statement)
+        link.commit()
 
 
 @cache
@@ -84,3 +96,21 @@ def ledger(database: Database) -> Iterator[FullLedger]:
     """The store on an empty database."""
     with open_ledger(database.url) as opened:
         yield opened
+
+
+@pytest.fixture
+def log(database: Database) -> Iterator[Evidence]:
+    """The Merkle log on that database; modules that need more of it say so."""
+    with open_evidence(database.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sealer(log: Evidence, tmp_path: Path) -> Sealer:
+    """Seals the log, and remembers it in audit.head."""
+    return sealer_of(log, tmp_path / "audit.head")
+
+
+def sealer_of(log: Evidence, head: Path) -> Sealer:
+    """A sealer that remembers the log in a file."""
+    return Sealer(log, ORIGIN, KEY, HighWater(head), lambda: NOW)

@@ -11,29 +11,21 @@ from typing import Any
 
 import pytest
 
-from swexchange.core.keys import SigningKey
 from swexchange.core.log import Archived
 from swexchange.core.model import Event, Happening
 from swexchange.errors import Busy, ConfigFault
 from swexchange.evidence.archive_file import PARTS, ArchiveFile, Stored, gaps
 from swexchange.evidence.archiver import Archiver, Bounds
-from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.evidence.sealer import Sealer
 from swexchange.store import Archives, FullLedger, open_archives
 from tests.contract.conftest import Database
 from tests.contract.exchanges import NOW, RULES, accepted, deliver, record, rejected
-
-KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"
 
 
 @pytest.fixture
 def log(database: Database) -> Iterator[Archives]:
     with open_archives(database.url) as opened:
         yield opened
-
-
-@pytest.fixture
-def sealer(log: Archives, tmp_path: Path) -> Sealer:
-    return Sealer(log, ORIGIN, KEY, HighWater(tmp_path / "audit.head"), lambda: NOW)
 
 
 class Archive:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -20,8 +20,8 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence import auditor
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater, Sealer
-from swexchange.store import Evidence, FullLedger, open_evidence
-from tests.contract.conftest import Database
+from swexchange.store import Evidence, FullLedger
+from tests.contract.conftest import KEY, ORIGIN, Database, change, sealer_of
 from tests.contract.exchanges import (
     ALICE,
     NOW,
@@ -36,30 +36,9 @@ from tests.contract.exchanges import (
     waiting,
 )
 
-KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"
-
-
-@pytest.fixture
-def log(database: Database) -> Iterator[Evidence]:
-    with open_evidence(database.url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def sealer(log: Evidence, tmp_path: Path) -> Sealer:
-    return Sealer(log, ORIGIN, KEY, HighWater(tmp_path / "audit.head"), lambda: NOW)
-
 
 def problems(log: Evidence, sealer: Sealer, known: dict[str, str] | None = None) -> list[Problem]:
     return list(audit(log, [sealer.verifier], known or {}, Findings()))
-
-
-def change(database: Database, *statements: str) -> None:
-    """What somebody with the database's password does."""
-    with closing(database.connect()) as link:
-        for statement in statements:
-            link.execute(statement)
-        link.commit()
 
 
 def entries(log: Evidence) -> list[bytes]:
@@ -406,7 +385,7 @@ def test_a_rewritten_tail_is_found_by_who_kept_a_checkpoint(
         f"UPDATE exchange SET sender = 'nobody' WHERE exchange_id = '{sealed[-1]}'",
         *(f"DELETE FROM {table}" for table in ("sealed", "tile", "checkpoint")),
     )
-    forger = Sealer(log, ORIGIN, KEY, HighWater(tmp_path / "new.head"), lambda: NOW)
+    forger = sealer_of(log, tmp_path / "new.head")
     assert sum(forger.seal_all()) == kept.size
     assert problems(log, sealer) == [], "by itself the new log is whole"
     found = problems(log, sealer, {"the checkpoint of customs": kept.note})

@@ -12,7 +12,6 @@ import pytest
 
 from swexchange.core.codes import HELD
 from swexchange.core.identity import identity
-from swexchange.core.keys import SigningKey
 from swexchange.core.model import BusinessKey, Event, Fate, Happening
 from swexchange.core.search import Filter
 from swexchange.core.settle import earlier, in_conflict
@@ -23,10 +22,9 @@ from swexchange.evidence.archive_search import find, search
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.evidence.pruner import Pruner
-from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import FullLedger, RowPruning, open_audit_log, open_history, open_holds, open_pruning
 from swexchange.store.pruning import AT_ONCE
-from tests.contract.conftest import Database
+from tests.contract.conftest import Database, sealer_of
 from tests.contract.exchanges import (
     ALICE,
     BOB,
@@ -43,7 +41,6 @@ from tests.contract.exchanges import (
     waiting,
 )
 
-KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"
 LATER = after(days=401)
 KEYED = BusinessKey("EntryId", "530420261000000017")
 
@@ -59,7 +56,7 @@ class Place:
 
     def __init__(self, log: RowPruning, folder: Path) -> None:
         self.log, self.folder = log, folder / "archive"
-        self.sealer = Sealer(log, ORIGIN, KEY, HighWater(folder / "audit.head"), lambda: NOW)
+        self.sealer = sealer_of(log, folder / "audit.head")
 
     def archive(self) -> None:
         """Seal and archive everything."""

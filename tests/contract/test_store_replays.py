@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from swexchange.core.identity import claim
-from swexchange.core.keys import SigningKey
 from swexchange.core.lanes import Weights
 from swexchange.core.model import BusinessKey, Copy, Fate, Kind
 from swexchange.core.replay import BEHIND, PRUNED, Does, Done, Item, Parcel, Target
 from swexchange.errors import Busy, ConfigFault
 from swexchange.evidence.auditor import Findings, audit
-from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import (
     FullLedger,
     Replays,
@@ -30,7 +28,7 @@ from swexchange.store import (
     open_running,
 )
 from swexchange.store.replays import Plan
-from tests.contract.conftest import Database
+from tests.contract.conftest import Database, sealer_of
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, record, rejected
 
 PROVINCE = "DXPGDP4400000001"
@@ -152,9 +150,8 @@ def test_a_copy_to_somebody_new_leaves_the_sealed_log_true(
     replays: Replays, runs: Runs, seqs: list[int], database: Database, tmp_path: Path
 ) -> None:
     """What was decided stays as it was sealed; the added copy is confirmed by its event, and a forged one is not."""
-    key = SigningKey.from_seed("audit", b"\7" * 32)
     with open_evidence(database.url) as log:
-        sealer = Sealer(log, "sw.example/audit", key, HighWater(tmp_path / "audit.head"), lambda: NOW)
+        sealer = sealer_of(log, tmp_path / "audit.head")
         assert sealer.seal() == 5
         running = taken(runs, planned(replays, seqs[:2], (Target(Kind.MESSAGE, PORT), Target(Kind.MESSAGE, PROVINCE))))
         all_done(running, running.claim(-1, 10, after(minutes=2)))

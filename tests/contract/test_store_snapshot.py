@@ -21,10 +21,8 @@ from swexchange.core.search import Filter
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.evidence import bundle
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
-from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import (
     Attempts,
-    Evidence,
     FullLedger,
     open_archives,
     open_evidence,
@@ -39,7 +37,7 @@ from swexchange.store.restore import GAP, remove, require_empty, restore
 from swexchange.store.snapshot import PAGE, TABLES, open_saved, open_snapshot
 from swexchange.store.tables import metadata
 from tests import evidence, postgres
-from tests.contract.conftest import Database
+from tests.contract.conftest import Database, change, sealer_of
 from tests.contract.exchanges import (
     ALICE,
     BOB,
@@ -55,7 +53,6 @@ from tests.contract.exchanges import (
     rejected,
     waiting,
 )
-from tests.contract.test_evidence import KEY, ORIGIN, change
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 
@@ -86,7 +83,7 @@ def furnish(database: Database, ledger: FullLedger, head: Path) -> Decision:
     record(ledger, accepted("M3", to=(CUSTOMS, BOB)), remote=frozenset([CUSTOMS]))
     ledger.note_rules("d" * 64, [Key("钥匙", ALICE, bytes(32), NOW)], NOW)
     with open_evidence(database.url) as log:
-        sum(sealer(log, head).seal_all())
+        sum(sealer_of(log, head).seal_all())
     with ledger.write({"E"}, NOW, RULES) as book:
         book.note([Happening(asked.exchange_id, Event.REPEATED)])
     record(ledger, accepted("M4"))
@@ -105,10 +102,6 @@ def furnish(database: Database, ledger: FullLedger, head: Path) -> Decision:
     with closing(Attempts(database.url, "worker-1")) as attempts:
         attempts.begin_alone(b"\1" * 32)
     return asked
-
-
-def sealer(log: Evidence, head: Path) -> Sealer:
-    return Sealer(log, ORIGIN, KEY, HighWater(head), lambda: NOW)
 
 
 def save(database: Database, saved: Path) -> None:
@@ -136,7 +129,7 @@ def _plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def problems(database: Database, head: Path) -> list[Problem]:
     found = Findings()
     with open_evidence(database.url) as log:
-        keys = [sealer(log, head).verifier]
+        keys = [sealer_of(log, head).verifier]
         return [*audit(log, keys, {"kept": head.read_text()}, found), *audit_unsealed(log, found)]
 
 
@@ -223,7 +216,7 @@ def test_what_comes_after_collides_with_nothing(
             replays.begin(Plan("resend", {}, RULES, "admin"), after(hours=2))
         with open_holds(empty.url) as holds:
             assert holds.add(Filter(sender=BOB), "admin", "case 8", after(hours=2)) == 2
-        assert sum(sealer(log, head).seal_all()) > 3
+        assert sum(sealer_of(log, head).seal_all()) > 3
     assert problems(empty, head) == []
     assert {span.kind for span in _spans(empty)} == set(Kind)
 

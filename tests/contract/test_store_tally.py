@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from swexchange.core.checkpoint import Note
 from swexchange.core.codes import HELD
 from swexchange.core.identity import first_id
-from swexchange.core.keys import SigningKey
 from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind
 from swexchange.core.reconcile import Account, Became, Item, Line, Side, Standing, bounds
 from swexchange.errors import ConfigFault
 from swexchange.evidence.reconcile import covered, signed_document
-from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.evidence.sealer import Sealer
 from swexchange.store import FullLedger, Tally, open_backlog, open_tally
-from tests.contract.conftest import Database
+from tests.contract.conftest import KEY, ORIGIN, Database, change
 from tests.contract.exchanges import (
     ALICE,
     BOB,
@@ -39,7 +36,6 @@ from tests.contract.exchanges import (
 )
 
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
-KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"
 
 
 @pytest.fixture
@@ -49,8 +45,8 @@ def tally(database: Database) -> Iterator[Tally]:
 
 
 @pytest.fixture
-def sealer(tally: Tally, tmp_path: Path) -> Sealer:
-    return Sealer(tally, ORIGIN, KEY, HighWater(tmp_path / "audit.head"), lambda: NOW)
+def log(tally: Tally) -> Tally:
+    return tally
 
 
 def account(tally: Tally, day: date, participant: str) -> Account:
@@ -59,14 +55,6 @@ def account(tally: Tally, day: date, participant: str) -> Account:
     among = {one.participant: one for one in tally.accounts(day)}
     assert among.get(participant, Account(day, participant)) == found
     return found
-
-
-def change(database: Database, *statements: str) -> None:
-    """What somebody with the database's password does."""
-    with closing(database.connect()) as link:
-        for statement in statements:
-            link.execute(statement)
-        link.commit()
 
 
 def whats(items: list[Item]) -> list[tuple[Side, Standing, str, str]]:
