@@ -120,11 +120,21 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigFault("the list of contents is damaged", where=str(path), do=_OTHER) from None
     for name in manifest.files:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if not _is_inside(name):
             raise ConfigFault(f"it names a file outside of the backup: {name}", where=str(path), do=_OTHER)
     if DATABASE not in manifest.files:
         raise ConfigFault("it names no database", where=str(path), do=_OTHER)
     return manifest
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name leads into the folder, and is written as the folder's own listing writes it.
+
+    What is checked and what is restored is then one file: `schemas//etc/x` is a file of the backup
+    when it is read below the folder, and /etc/x when `schemas/` is taken off.
+    """
+    path = PurePosixPath(name)
+    return str(path) == name and not path.is_absolute() and ".." not in path.parts
 
 
 def _taken(found: dict[str, Any]) -> Taken:
@@ -135,10 +145,13 @@ def _taken(found: dict[str, Any]) -> Taken:
 
 def verify(folder: Path, manifest: Manifest, advance: Advance = lambda _: None) -> None:
     """Read every file of a backup; `advance` is told of bytes done. Raises ConfigFault that names a file."""
-    if more := set(_names(folder)) - {MANIFEST, *manifest.files}:
+    there = set(_names(folder))
+    if more := there - {MANIFEST, *manifest.files}:
         raise ConfigFault("this file is no part of the backup", where=str(folder / min(more)), do="Move it away")
     for name, wanted in manifest.files.items():
         path = folder / name
+        if name not in there:  # whatever it is: no text that a file cannot be called is ever opened
+            raise ConfigFault("cannot read it: it is not there", where=str(path), do=_OTHER)
         try:
             found = _file(path, advance)
         except OSError as error:

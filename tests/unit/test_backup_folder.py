@@ -122,12 +122,23 @@ def test_a_list_that_says_nonsense_is_refused(made: Path, change: dict[str, Any]
         read_manifest(made)
 
 
-@pytest.mark.parametrize("name", ["../outside", "schemas/../../outside", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "schemas/../../outside", "/etc/passwd", "samples//etc/cron.d/x", "schemas/./x", "keys/", "./x", ""],
+)
 def test_a_list_leads_nowhere_else(made: Path, name: str) -> None:
     """Names in it are written to when it is restored."""
     edit(made, files={DATABASE: {"bytes": 1, "sha256": ""}, name: {"bytes": 1, "sha256": ""}})
     with pytest.raises(ConfigFault, match="outside of the backup"):
         read_manifest(made)
+
+
+@pytest.mark.parametrize("name", ["schemas/\0", "schemas/\ud800", "schemas/" + "x" * 5000, "schemas", "absent"])
+def test_a_name_that_no_file_has_is_refused(made: Path, name: str) -> None:
+    listed = json.loads((made / MANIFEST).read_text("utf-8"))["files"]
+    edit(made, files={**listed, name: {"bytes": 0, "sha256": ""}})
+    with pytest.raises(ConfigFault, match="it is not there"):
+        verify(made, read_manifest(made))
 
 
 def test_a_backup_without_a_database_is_refused(made: Path) -> None:
