@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -229,6 +230,39 @@ def test_a_checkpoint_that_somebody_kept_is_compared(tmp_path: Path) -> None:
         kept.write_text(sign(Checkpoint(evidence.ORIGIN, size, b"\1" * 32), evidence.LOG_KEY))
         done = run("--checkpoint", kept, GOLDEN / "archives")
         assert (done.returncode, "are not those that a kept checkpoint signed" in done.stdout) == (1, True)
+
+
+def test_what_was_not_compared_with_a_kept_checkpoint_is_said(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.checkpoint"
+    kept.write_text(sign(Checkpoint(evidence.ORIGIN, 100, b"\1" * 32), evidence.LOG_KEY))
+    done = run("--checkpoint", kept, "--checkpoint", GOLDEN / "old.checkpoint", SECOND)
+    assert done.returncode == 0
+    assert "growth: compared with 1 of 2 kept checkpoints; the others are of other sizes\n" in done.stdout
+    assert (
+        "growth: compared with 1 of 1 kept checkpoints\n"
+        in run("--checkpoint", GOLDEN / "old.checkpoint", SECOND).stdout
+    )
+
+
+def test_an_archive_of_nothing_proves_nothing(tmp_path: Path) -> None:
+    """All hashes to its left and right are right, and it holds no entry."""
+
+    def empty(members: dict[str, bytes]) -> None:
+        told = json.loads(members["archive.json"])
+        told |= {"first": 0, "entries": 0, "exchanges": 0, "left": [], "right": right, "rules": []}
+        members["archive.json"] = json.dumps(told).encode()
+        members |= dict.fromkeys(("entries", "details", "messages", "receipts"), b"")
+
+    tree = verifier.Range()
+    for path in (FIRST, SECOND):
+        with closing(ArchiveFile(path)) as file:
+            for stored in file.records():
+                tree.append(verifier.leaf_hash(stored.entry))
+    assert tree.size == 305
+    right = [b64encode(peak).decode() for peak in tree.peaks]
+    path = rewritten(FIRST, tmp_path / "empty.zip", empty)
+    with pytest.raises(verifier.Unproved, match="or none"):
+        proved(path)
 
 
 @pytest.mark.parametrize("bit", range(8))

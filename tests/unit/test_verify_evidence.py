@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -26,6 +27,7 @@ from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import COSIGNATURE, Checkpoint, Verifier
 from swexchange.core.keys import SigningKey
 from swexchange.core.tiles import TileTree
+from swexchange.evidence.bundle import tlog_proof
 from tests import evidence, world
 
 PROGRAM = Path(__file__).parent.parent.parent / "bin" / "verify-evidence"
@@ -217,6 +219,113 @@ def test_the_parts_of_two_exchanges_are_not_mixed(tmp_path: Path) -> None:
             proved(path)
 
 
+def logged(*entries: bytes, origin: str = evidence.ORIGIN) -> list[tuple[bytes, str]]:
+    """Entries of a log of their own, with their proofs."""
+    tree = TileTree(0, lambda *_: b"")
+    tree.append(map(merkle.leaf_hash, entries))
+    note = checkpoint.sign(Checkpoint(origin, len(entries), tree.root()), evidence.LOG_KEY)
+    return [(entry, tlog_proof(leaf, tree.inclusion(leaf), note)) for leaf, entry in enumerate(entries)]
+
+
+def bundled(target: Path, proofs: list[tuple[bytes, str]], *without: str) -> Path:
+    """The golden bundle with other entries."""
+
+    def change(files: dict[str, bytes]) -> None:
+        manifest = json.loads(files["bundle.json"])
+        manifest["entries"] = [f"entries/{number}" for number in range(len(proofs))]
+        files["bundle.json"] = json.dumps(manifest).encode()
+        for number, (entry, proof) in enumerate(proofs):
+            files |= {f"entries/{number}.json": entry, f"entries/{number}.tlog-proof": proof.encode()}
+        for name in without:
+            del files[name]
+
+    return rewritten(GOLDEN / "accepted.zip", target, change)
+
+
+def golden_entries() -> list[bytes]:
+    with zipfile.ZipFile(GOLDEN / "accepted.zip") as source:
+        return [source.read(f"entries/{number}.json") for number in range(3)]
+
+
+def test_a_receipt_that_the_log_does_not_know_is_not_proved(tmp_path: Path) -> None:
+    """Of an exchange that nobody could be told about, one could else be added by whoever has a key."""
+    exchange = json.loads(golden_entries()[0])
+    exchange["copies"] = exchange["copies"][:1]
+    proofs = logged(json.dumps(exchange).encode())
+    assert proved(bundled(tmp_path / "without.zip", proofs, "receipt.xml"))
+    with pytest.raises(verifier.Unproved, match=r"receipt\.xml is not what was logged"):
+        proved(bundled(tmp_path / "with.zip", proofs))
+
+
+def test_two_logs_in_one_bundle_prove_nothing(tmp_path: Path) -> None:
+    """Though both are trusted; nor do two histories of one log, nor one event as two."""
+    exchange, rules, event = golden_entries()
+    own = logged(exchange, rules, event)
+    assert proved(bundled(tmp_path / "own.zip", own))
+    elsewhere = logged(exchange, rules, event, origin="other.example/log")
+    trust = verifier.Trust([LOG, str(Verifier("other.example/log", evidence.LOG_KEY.public))], (), ())
+    for said, proofs in (
+        ("several logs", [*own[:2], elsewhere[2]]),
+        ("two checkpoints of one size differ", [*own[:2], logged(b"{}", rules, event)[2]]),
+        ("twice", [*own, own[2]]),
+    ):
+        with pytest.raises(verifier.Unproved, match=said):
+            list(verifier.verify_bundle(bundled(tmp_path / "mixed.zip", proofs), trust))
+
+
+def test_a_bundle_against_the_log_that_somebody_kept() -> None:
+    other = checkpoint.sign(Checkpoint(evidence.ORIGIN, 305, b"\1" * 32), evidence.LOG_KEY)
+    with pytest.raises(verifier.Unproved, match="a kept checkpoint of this size differs"):
+        proved(GOLDEN / "accepted.zip", kept=(other,))
+    old = (GOLDEN / "old.checkpoint").read_text()
+    said = "growth: not compared with 1 kept checkpoints, of other sizes: that takes the log"
+    assert said in proved(GOLDEN / "accepted.zip", kept=(old,))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_means_one_file(tmp_path: Path) -> None:
+    """Of two with one name people may be shown the one, and the other be checked."""
+    path = tmp_path / "twice.zip"
+    with zipfile.ZipFile(GOLDEN / "accepted.zip") as source, zipfile.ZipFile(path, "w") as target:
+        target.writestr("message.xml", b"<Forged/>")
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    with pytest.raises(verifier.Unproved, match="two files in it have the same name"):
+        proved(path)
+
+
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    for inside in ("bundle.json", "archive.json"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb, bomb.open(inside, "w") as stream:
+            for _ in range(257):
+                stream.write(bytes(1 << 20))
+        done = run("--log", LOG, path)
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "it is too large: 269484032 bytes" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["x\x1b[2K\rPROVED  evidence.zip\nPROVED ", "\x9b2K", "\u202exx", "\ud800"])
+def test_who_wrote_the_evidence_does_not_rule_the_terminal(tmp_path: Path, name: str) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        files["bundle.json"] = json.dumps({**json.loads(files["bundle.json"]), "entries": [name]}).encode()
+
+    done = run("--log", LOG, rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", change))
+    assert (done.returncode, done.stderr) == (1, "")
+    (line,) = done.stdout.removesuffix("\n").split("\n")
+    assert line.startswith("FAILED")
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("note", ["x\n²\nAAAA\n\n— x AAAA\n", "x\n1\n\n\n", "", "\x1b[2K\n1\nAAAA\n\n— x AAAA\n"])
+def test_a_kept_checkpoint_that_is_none_is_a_usage_error(tmp_path: Path, note: str) -> None:
+    (tmp_path / "kept").write_text(note)
+    done = run("--log", LOG, "--checkpoint", tmp_path / "kept", GOLDEN / "accepted.zip")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 def test_who_signed_matters() -> None:
     bundle = GOLDEN / "accepted.zip"
     other_log = str(Verifier(evidence.ORIGIN, STRANGER.public))
@@ -295,7 +404,7 @@ def test_a_log_that_was_cut_or_rewritten_is_found_by_a_kept_checkpoint(log: Path
         proved(log, kept=(kept,))
     tree.append([merkle.leaf_hash(b"{}")] * 5)
     (log / "checkpoint").write_text(checkpoint.sign(Checkpoint(evidence.ORIGIN, 305, tree.root()), evidence.LOG_KEY))
-    with pytest.raises(verifier.Unproved, match="not those that"):
+    with pytest.raises(verifier.Unproved, match="a kept checkpoint of this size differs"):
         proved(log, kept=(kept,))
 
 
