@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def asking(
             while (left := deadline - time.monotonic()) > 0 and not is_stopping():
                 for received in mailbox.read(1, REQUEST_BYTES, min(left, 0.5)):
                     mailbox.ack_through(received.tag)
-                    if received.correlation_id == number and received.type.isdigit():
+                    if received.correlation_id == number and re.fullmatch("[1-5][0-9]{2}", received.type):
                         return Answer(int(received.type), received.body.decode("utf-8", "replace"))
             raise BrokerLost(
                 f"no answer within {wait:g} s", where=name, do="Is `swexchange witness run` running there?"

@@ -6,11 +6,12 @@ A witness closes the one gap that a log cannot: its operator could rewrite every
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Verifier, cosign
+from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Signature, Verifier, cosign
 from swexchange.core.keys import SigningKey
 from swexchange.core.log import Signed
 from swexchange.core.tiles import TileTree
@@ -85,22 +86,24 @@ def collect(log: Log, witness: Verifier, ask: Callable[[str], Answer]) -> int:
         found = _from(_size(found, witness), head, log, ask, witness)
     if found.status != OK:
         raise ConfigFault(f"it does not sign: {found.status} {found.body.strip()}", where=witness.name)
-    note = head.note + found.body
-    if not _signed(note, witness):
+    signature = _signed(head.note + found.body, witness)
+    if signature is None:
         raise ConfigFault("its answer is not signed with its key", where=witness.name)
+    # Its own line alone: more of them could be in the name of another witness, whose turn is yet to come.
+    note = head.note + signature.line
     log.cosigned(head.size, note, len(Note.read(note).signatures) - 1)
     return head.size
 
 
-def _signed(note: str, witness: Verifier) -> bool:
+def _signed(note: str, witness: Verifier) -> Signature | None:
     try:
-        return Note.read(note).by(witness) is not None
+        return Note.read(note).by(witness)
     except BadNote as error:
         raise ConfigFault(str(error), where=witness.name) from None
 
 
 def _size(found: Answer, witness: Verifier) -> int:
-    if not found.body.strip().isdigit():
+    if not re.fullmatch(r"[0-9]{1,18}\n?", found.body):
         raise ConfigFault(f"its answer names no size: {found.body[:80]!r}", where=witness.name)
     return int(found.body)
 

@@ -16,6 +16,8 @@ from swexchange.core.witness import Answer
 from swexchange.errors import Fault
 from swexchange.evidence.witness import Log, collect
 
+_LATEST = 253_370_764_800  # the year 9999: a witness may state any time, even one that no calendar has
+
 Asking = Callable[[], AbstractContextManager[Callable[[str], Callable[[str], Answer]]]]
 """Opens the way to all witnesses; what it gives takes a witness's name and asks that one. Raises BrokerLost."""
 
@@ -99,7 +101,7 @@ def last_seen(newest_first: Iterable[Signed], witnesses: Sequence[Verifier]) -> 
     for signed in newest_first:
         for witness in (witness for witness in witnesses if found[witness.name] is None):
             if at := _signed_at(signed.note, witness):
-                found[witness.name] = Seen(signed.size, datetime.fromtimestamp(at, UTC))
+                found[witness.name] = Seen(signed.size, datetime.fromtimestamp(min(at, _LATEST), UTC))
         if all(found.values()):
             break
     return found

@@ -164,6 +164,8 @@ def test_a_log_that_is_not_the_one_that_was_seen_is_told_so(eye: Witness, grown:
         lambda _: Answer(OK, "rubbish\n"),
         lambda _: Answer(OK, checkpoint.cosign(Note.read(note(tree(5))), EYE_KEY.name, LOG, 5)),
         lambda _: Answer(CONFLICT, "many\n"),
+        lambda _: Answer(CONFLICT, "²\n"),
+        lambda _: Answer(CONFLICT, "9" * 5000 + "\n"),
         lambda _: Answer(UNKNOWN_LOG, "who are you?\n"),
     ],
 )
@@ -172,3 +174,18 @@ def test_a_witness_that_answers_wrong_is_not_believed(ask: Callable[[str], Answe
     with pytest.raises(ConfigFault):
         collect(log, EYE_KEY, ask)
     assert log.witnesses == 0
+
+
+def test_a_witness_adds_its_own_signature_and_nothing_else(eye: Witness) -> None:
+    """A wrong line in another's name would make that one's true signature useless, and every bundle larger."""
+    other = Verifier("port.example/witness", LOG.public, COSIGNATURE)
+    log = Kept(tree(5))
+    wrong = checkpoint.cosign(Note.read(note(tree(6))), other.name, LOG, 5)
+
+    def ask(asked: str) -> Answer:
+        found = eye.answer(asked)
+        return Answer(found.status, wrong + found.body + found.body)
+
+    assert collect(log, EYE_KEY, ask) == 5
+    assert [signature.name for signature in Note.read(log.note).signatures] == [ORIGIN, EYE_KEY.name]
+    assert log.witnesses == 1

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from swexchange.core import checkpoint
+from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import COSIGNATURE, Checkpoint, Note, Verifier
 from swexchange.core.keys import SigningKey
 from swexchange.core.log import Signed
@@ -108,6 +109,12 @@ def test_what_each_witness_has_signed_last() -> None:
     newest_first = [signed(9), signed(7, "b"), signed(5, "a", "b", at=NOW - timedelta(days=1))]
     assert last_seen(newest_first, WITNESSES) == {"a": Seen(5, NOW - timedelta(days=1)), "b": Seen(7, NOW)}
     assert last_seen([signed(9)], WITNESSES) == {"a": None, "b": None}
+    note = Note.read(signed(9).note)
+    for at in (2**64 - 1, 2**40, 253_402_300_799):  # what a witness states is shown, whatever it is
+        absurd = Signed(9, NOW, f"{note}{checkpoint.cosign(note, 'a', KEYS['a'], at)}")
+        seen = last_seen([absurd], WITNESSES)["a"]
+        assert seen
+        assert local_time(seen.at).startswith("9999-01-01")
     damaged = Signed(9, NOW, signed(9, "a").note.replace("log", "lag", 1))
     assert last_seen([damaged], WITNESSES)["a"] is None
 
