@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swexchange.core.keys import SigningKey
+from swexchange.durable import create_file, sync
 from swexchange.errors import ConfigFault
 
 
@@ -55,16 +56,14 @@ def _is_loose(path: Path) -> bool:
 
 
 def new(key_id: str, folder: Path) -> SigningKey:
-    """Make a key and write it; never over an existing one. Raises ConfigFault."""
+    """Make a key and write it, whole or not at all; never over an existing one. Raises ConfigFault."""
     path = folder / f"{key_id}.key"
     seed = os.urandom(32)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        create_file(path, base64.b64encode(seed) + b"\n")
+        sync(folder)  # its public half is printed next, and handed out
     except FileExistsError:
         raise ConfigFault("this key exists already", where=str(path), do="Choose another id") from None
     except OSError as error:
         raise ConfigFault(f"cannot write the key: {error.strerror}", where=str(path)) from None
-    with os.fdopen(descriptor, "w") as file:
-        file.write(base64.b64encode(seed).decode() + "\n")
     return SigningKey.from_seed(key_id, seed)
