@@ -23,6 +23,7 @@ from swexchange.core.log import Archived
 from swexchange.errors import ConfigFault
 
 FORMAT = "swexchange-archive/v1"
+MOST_BYTES = 256 * 1024 * 1024  # of what is read in one piece, however well it is compressed
 ENTRY_BYTES, PART_BYTES = 2, 4  # of the length before each entry; before each message, receipt, detail
 PARTS = ("details", "messages", "receipts")  # of exchanges, each a member of the ZIP file
 _EXCHANGE = b'{"entry":"exchange/v1",'
@@ -100,8 +101,10 @@ class ArchiveFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._broken():
+        with self.reading():
             self._zip = zipfile.ZipFile(path)
+            whole = (info.file_size for info in self._zip.infolist() if info.filename not in ("entries", *PARTS))
+            _require_size(sum(whole))
             self.manifest = Manifest.read(self._zip.read("archive.json"))
 
     def close(self) -> None:
@@ -109,7 +112,8 @@ class ArchiveFile:
         self._zip.close()
 
     @contextmanager
-    def _broken(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
+        """Around whatever believes what the file says: where that makes no sense, the file is Damaged."""
         try:
             yield
         except _BROKEN as error:
@@ -117,7 +121,7 @@ class ArchiveFile:
 
     def records(self, parts: Sequence[str] = ()) -> Iterator[Stored]:
         """Its leaves in order, with these parts of the exchanges."""
-        with self._broken():
+        with self.reading():
             entries = self._frames("entries", ENTRY_BYTES)
             streams = {name: self._frames(name, PART_BYTES) for name in parts}
             for leaf, entry in enumerate(entries, self.manifest.first):
@@ -133,14 +137,14 @@ class ArchiveFile:
 
     def keys(self, leaf: int) -> tuple[bytes, bytes, str]:
         """Of rules: the entry, its proof, the keys as JSON."""
-        with self._broken():
+        with self.reading():
             names = (f"rules/{leaf}.json", f"rules/{leaf}.tlog-proof", f"rules/{leaf}.keys.json")
             entry, proof, keys = map(self._zip.read, names)
             return entry, proof, keys.decode()
 
     def note(self) -> str:
         """The signed checkpoint."""
-        with self._broken():
+        with self.reading():
             return self._zip.read("checkpoint").decode()
 
     def require(self, known: Archived, keys: Sequence[Verifier]) -> Checkpoint:
@@ -154,7 +158,7 @@ class ArchiveFile:
     def verify(self, keys: Sequence[Verifier]) -> Checkpoint:
         """The checkpoint that signs it, once every byte was read and found to be what the checkpoint says."""
         manifest = self.manifest
-        with self._broken():
+        with self.reading():
             checkpoint, _ = _trusted(self.note(), keys)
             run, exchanges = merkle.Range(manifest.first, manifest.left), 0
             for stored in self.records(PARTS):
@@ -223,7 +227,13 @@ def _next(frames: Iterator[bytes]) -> bytes:
     return found
 
 
+def _require_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise ValueError(f"{size} bytes in one piece are too many")
+
+
 def _exactly(stream: IO[bytes], length: int) -> bytes:
+    _require_size(length)
     content = stream.read(length)
     if len(content) != length:
         raise EOFError("it ends too early")

@@ -18,6 +18,7 @@ from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Manife
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = ("message_id", "sender", "type", "outcome", "code", "route")
+_TEXTS = ("exchange", "message_id", "sender", "type", "outcome", "code", "rules", "envelope", "edition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,19 @@ class Hit:
 
     archive: str  # name of the file
     said: Mapping[str, Any]  # the members of its entry
-
-    @property
-    def received_at(self) -> datetime:
-        """When it came."""
-        return _EPOCH + timedelta(microseconds=self.said["received_at"])
+    received_at: datetime
 
 
 def search(folder: Path, wanted: Filter) -> Iterator[Hit]:
     """What a filter finds, newest files first, at most its limit. Raises Damaged."""
     left = wanted.limit
     for file in _files(reversed(_paths(folder)), wanted):
-        found = [said for stored in file.records(("details",)) if (said := _matching(stored, wanted))]
-        newest = sorted(found, key=lambda said: str(said["exchange"]), reverse=True)[:left]
-        yield from (Hit(file.path.name, said) for said in newest)
-        left -= len(newest)
+        with file.reading():
+            found = [said for stored in file.records(("details",)) if (said := _matching(stored, wanted))]
+            newest = sorted(found, key=lambda said: str(said["exchange"]), reverse=True)[:left]
+            hits = [Hit(file.path.name, said, _moment(said["received_at"])) for said in newest]
+        yield from hits
+        left -= len(hits)
         if not left:
             return
 
@@ -85,11 +84,15 @@ def _microseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
 def _matching(stored: Stored, wanted: Filter) -> dict[str, Any] | None:
     """The entry of an exchange that a filter finds; most others are known by their bytes, which is quick."""
     if not stored.is_exchange or any(word not in stored.entry for word in _words(wanted)):
         return None
-    said: dict[str, Any] = json.loads(stored.entry)
+    said = _said(stored.entry)
     holds = (
         all(said[name] == value for name in _EXACT if (value := getattr(wanted, name))),
         not wanted.exchanges or said["exchange"] in wanted.exchanges,
@@ -100,6 +103,14 @@ def _matching(stored: Stored, wanted: Filter) -> dict[str, Any] | None:
         not wanted.key or _has_key(stored.parts["details"], wanted.key.name, wanted.key.value),
     )
     return said if all(holds) else None
+
+
+def _said(entry: bytes) -> dict[str, Any]:
+    """The members of an exchange's entry. Raises ValueError where one that is shown is no text."""
+    said: dict[str, Any] = json.loads(entry)
+    if wrong := [name for name in _TEXTS if not isinstance(said.get(name), str)]:
+        raise ValueError(f"an entry has no {wrong[0]}")
+    return said
 
 
 @cache
@@ -128,9 +139,10 @@ def find(folder: Path, exchange_id: str) -> Found | None:
     """An exchange with its message, receipt and details; None where it lies in no archive file. Raises Damaged."""
     wanted = Filter(exchanges=(exchange_id,))
     for file in _files(_paths(folder), wanted):
-        for stored in file.records(PARTS):
-            if said := _matching(stored, wanted):
-                return Found(file.path, stored, said)
+        with file.reading():
+            for stored in file.records(PARTS):
+                if said := _matching(stored, wanted):
+                    return Found(file.path, stored, said)
     return None
 
 
@@ -141,7 +153,7 @@ def prove(found: Found, schemas: bundle.Schemas) -> bytes:
     """
     proofs: list[tuple[bytes, str]] = []
     keys = "[]"
-    with closing(ArchiveFile(found.archive)) as file:
+    with closing(ArchiveFile(found.archive)) as file, file.reading():
         proofs.append((found.stored.entry, _proof(file, found.stored.leaf)))
         for leaf in file.manifest.rules:
             entry, proof, known = file.keys(leaf)
@@ -152,7 +164,7 @@ def prove(found: Found, schemas: bundle.Schemas) -> bytes:
     for path in _paths(found.archive.parent):
         if path < found.archive:
             continue
-        with closing(ArchiveFile(path)) as file:
+        with closing(ArchiveFile(path)) as file, file.reading():
             events = [s for s in file.records() if about in s.entry and s.entry.startswith(b'{"entry":"event/v1",')]
             proofs += [(stored.entry, _proof(file, stored.leaf)) for stored in events]
     parts = found.stored.parts

@@ -1,0 +1,105 @@
+"""Searching archive files that somebody has written to: a file is damaged, or finds what it says; never a traceback."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from swexchange.core.model import BusinessKey
+from swexchange.core.search import Filter
+from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged
+from swexchange.evidence.archive_search import find, prove, search
+from tests import evidence
+from tests.unit.test_verify_evidence import rewritten
+
+GOLDEN = evidence.FOLDER / "archives"
+FIRST, SECOND = sorted(GOLDEN.glob("*.zip"))
+Change = Callable[[bytes], bytes]
+
+
+def frames(content: bytes, width: int) -> list[bytes]:
+    found, at = [], 0
+    while at < len(content):
+        end = at + width + int.from_bytes(content[at : at + width])
+        found.append(content[at + width : end])
+        at = end
+    return found
+
+
+def changed(folder: Path, member: str, change: Change) -> Path:
+    """A folder with one archive file: the first exchange's entry or detail, or another member, is changed."""
+
+    def apply(members: dict[str, bytes]) -> None:
+        width = {"entries": 2, "details": 4}.get(member, 0)
+        if not width:
+            members |= {name: change(members[name]) for name in members if name.startswith(member)}
+            return
+        whole = frames(members[member], width)
+        at = next(n for n, one in enumerate(whole) if member == "details" or b'{"entry":"exchange/' in one)
+        whole[at] = change(whole[at])
+        members[member] = b"".join(len(one).to_bytes(width) + one for one in whole)
+
+    rewritten(SECOND, folder / SECOND.name, apply)
+    return folder
+
+
+def everything(folder: Path) -> None:
+    """All that is done with archive files without a database."""
+    for key in (None, BusinessKey("", "MSG")):
+        for hit in search(folder, Filter(limit=50, key=key)):
+            found = find(folder, hit.said["exchange"])
+            assert found
+            assert prove(found, lambda _: {})
+
+
+def _of_entry(**members: object) -> Change:
+    return lambda entry: json.dumps({**json.loads(entry), **members}, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize(
+    ("member", "change"),
+    [
+        ("entries", lambda entry: entry[:-5]),
+        ("entries", lambda _: b'{"entry":"exchange/v1","exchange":"019cac2a9dc"}'),
+        ("entries", lambda _: b'{"entry":"exchange/v1","x":' + b"[" * 60_000),
+        ("entries", _of_entry(received_at=10**20)),
+        ("entries", _of_entry(received_at="now")),
+        ("entries", _of_entry(envelope={"a": 1})),
+        ("entries", _of_entry(message_id=None)),
+        ("details", lambda _: b'MSG "MSG"'),
+        ("details", lambda _: b'{"keys":["MSG"]} "MSG"'),
+        ("details", lambda _: b'{"keys":[["MSG"]],"x":"MSG"}'),
+        ("rules/", lambda _: b"{}"),
+        ("checkpoint", lambda _: b"x"),
+        ("checkpoint", lambda _: b"x\nnone\n"),
+        ("checkpoint", lambda _: b"x\n99999999999\nAA\n"),
+        ("archive.json", lambda told: told.replace(b'"left": [', b'"left": ["AA==",')),
+        ("archive.json", _of_entry(first=-5)),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_damaged(tmp_path: Path, member: str, change: Change) -> None:
+    with pytest.raises(Damaged):
+        everything(changed(tmp_path, member, change))
+
+
+def test_files_as_they_are_written_are_searched() -> None:
+    everything(GOLDEN)
+
+
+@pytest.mark.parametrize("member", ["archive.json", "checkpoint", "details"])
+def test_a_small_file_that_unpacks_to_a_huge_one_is_damaged(tmp_path: Path, member: str) -> None:
+    path = tmp_path / FIRST.name
+    with zipfile.ZipFile(FIRST) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in source.namelist():
+            if name != member:
+                bomb.writestr(name, source.read(name))
+        with bomb.open(member, "w") as stream:
+            stream.write((2**32 - 1).to_bytes(4))
+            for _ in range(257):
+                stream.write(bytes(1 << 20))
+    with pytest.raises(Damaged, match="too many"):
+        list(ArchiveFile(path).records(PARTS))
