@@ -11,6 +11,13 @@ from swexchange.store.tables import metadata
 VERSIONS = ("0001", "0002")  # oldest first; each is a module of `migrations`
 NEWEST = VERSIONS[-1]  # the one that this code works with
 
+# We have none. One that somebody planted, in a backup too, could mark what is owed as sent.
+_SQLITE_TRIGGERS = text("SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1, 2")
+_TRIGGERS = text("""
+    SELECT class.relname, tgname FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
+    WHERE NOT tgisinternal AND class.relnamespace = current_schema()::regnamespace ORDER BY 1, 2
+""")
+
 
 def version(url: str) -> str:
     """The version of a database; '' for one without our tables. Raises StoreDown."""
@@ -45,12 +52,14 @@ def require_current(url: str) -> None:
 
 
 def check(url: str) -> list[str]:
-    """What is wrong with a database: its version, SQLite's own integrity. Raises StoreDown, ConfigFault."""
+    """What is wrong with a database: its version, its tables, triggers. Raises StoreDown, ConfigFault."""
     require_current(url)
     parsed = parse_url(url)
     with one_transaction(make_engine(parsed, read_only=True), where(parsed)) as connection:
+        triggers = connection.execute(_SQLITE_TRIGGERS if is_sqlite(connection) else _TRIGGERS).all()
+        foreign = [f"table {table} has a trigger {name} that is not ours: see what it does" for table, name in triggers]
         if not is_sqlite(connection):
             missing = set(metadata.tables) - set(inspect(connection).get_table_names())
-            return [f"table {name} is missing" for name in sorted(missing)]
+            return [*(f"table {name} is missing" for name in sorted(missing)), *foreign]
         found = connection.execute(text("PRAGMA quick_check(20)")).scalars().all()
-        return [str(line) for line in found if line != "ok"]
+        return [*(str(line) for line in found if line != "ok"), *foreign]

@@ -104,6 +104,25 @@ def test_damage_is_found(database: Database) -> None:
     assert _trouble(database.url)
 
 
+def test_a_trigger_that_somebody_planted_is_found(nothing: Database) -> None:
+    """It could say that what is owed was sent; a restored backup may bring one along."""
+    migrate.upgrade(nothing.url)
+    parsed = parse_url(nothing.url)
+    body = "BEGIN UPDATE copy SET state = 'sent'; END"
+    planted = [f"CREATE TRIGGER helpful AFTER INSERT ON copy {body}"]
+    if parsed.get_backend_name() != "sqlite":
+        planted = [
+            "CREATE FUNCTION help() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "CREATE TRIGGER helpful AFTER INSERT ON copy FOR EACH ROW EXECUTE FUNCTION help()",
+        ]
+    engine = make_engine(parsed)
+    with engine.begin() as connection:
+        for statement in planted:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    assert version.check(nothing.url) == ["table copy has a trigger helpful that is not ours: see what it does"]
+
+
 def _trouble(url: str) -> str:
     try:
         return "; ".join(version.check(url))
