@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from swexchange.cli import exits
+from swexchange.cli.output import say
 from swexchange.cli.root import cli
 from swexchange.settings import Settings
 from swexchange.store import migrate, version
@@ -33,10 +34,13 @@ def upgrade(settings: Settings) -> None:
 @db.command()
 @click.pass_obj
 def check(settings: Settings) -> None:
-    """Check that the database is at the right version and, with SQLite, undamaged. Exit code 1: it is damaged."""
+    """Check that the database is of the right version, undamaged (SQLite) and without triggers that are not ours.
+
+    Exit code 1: it is not.
+    """
     problems = version.check(settings.database_url)
     for problem in problems:
-        click.echo(problem)
+        say(problem)
     if not problems:
         click.echo("all well")
     raise SystemExit(exits.PROBLEMS if problems else exits.DONE)

@@ -15,15 +15,22 @@ import click
 from swexchange.core.envelope import moment
 from swexchange.errors import ConfigFault, Rejected
 from swexchange.observe import utc_now
-from swexchange.plain import plain
+from swexchange.plain import plain, plain_json
+
+_LONGEST_LINE = 2000  # characters
 
 
 def emit(data: Any, as_json: bool, as_text: Callable[[], None]) -> None:
     """Print data as one JSON document, or as text."""
     if as_json:
-        click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+        click.echo(plain_json(json.dumps(data, ensure_ascii=False, indent=2, default=str)))
     else:
         as_text()
+
+
+def say(line: str) -> None:
+    """Print one line in which texts from outside stand."""
+    click.echo(plain(line, _LONGEST_LINE))
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> None:

@@ -12,7 +12,7 @@ import click
 from swexchange.cli.filters import filter_options
 from swexchange.cli.judging import counted, judge_all, rules_of
 from swexchange.cli.operator import operator
-from swexchange.cli.output import emit, table
+from swexchange.cli.output import emit, say, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
@@ -162,18 +162,18 @@ def _print(found: Replay) -> None:
     )
     for send in effect.get("sends", ()):
         said = "which it has already" if send["repeats"] else "new to it"
-        click.echo(f"  {send['copies']:,} {send['kind']} to {send['to']}, {said}")
+        say(f"  {send['copies']:,} {send['kind']} to {send['to']}, {said}")
     if effect.get("accepted_anew"):
         click.echo(f"  {effect['accepted_anew']:,} refused messages are accepted as new exchanges")
     for left in effect.get("left_out", ()):
-        click.echo(f"  left out: {left['exchanges']:,}, {left['why']}")
+        say(f"  left out: {left['exchanges']:,}, {left['why']}")
     for group in effect.get("today_differs", ()):
-        click.echo(
+        say(
             f"  today's rules: {group['exchanges']:,} {group['type']} {group['change']}: "
             f"{group['then']} -> {group['today']}"
         )
     for fate, count in found.fates.items():
-        click.echo(f"  failed: {count:,} {fate}")
+        say(f"  failed: {count:,} {fate}")
     table([(local_time(at), event, who, detail) for at, event, who, detail in found.log], indent="  ")
     if found.state in ("planned", "stopped"):
         click.echo(f"swexchange replay run {found.id} --reason '...' sends it", err=True)

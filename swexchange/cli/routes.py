@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from swexchange.cli import exits
-from swexchange.cli.output import emit, file_bytes, moment_option, table
+from swexchange.cli.output import emit, file_bytes, moment_option, say, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import checked_rules, rules_file
 from swexchange.core.decide import examine
@@ -69,7 +69,7 @@ def test(settings: Settings) -> None:
     with checked_rules(settings, file) as rules:
         results = list(samples.run(file, rules, utc_now()))
     for result in results:
-        click.echo(f"{'FAILED' if result.difference else 'ok':6}  {result.name}")
+        say(f"{'FAILED' if result.difference else 'ok':6}  {result.name}")
     failed = [result for result in results if result.difference]
     _say_failed(settings, failed)
     click.echo(f"{len(results) - len(failed)} ok, {len(failed)} failed")
@@ -167,11 +167,11 @@ def _print(explained: dict[str, Any]) -> None:
     table([(name, str(explained[name])) for name in names if explained[name]])
     for finding in explained["findings"]:
         line = f":{finding['line']}" if finding["line"] else ""
-        click.echo(f"  {finding['code']}  {finding['path']}{line}  {finding['detail']}")
+        say(f"  {finding['code']}  {finding['path']}{line}  {finding['detail']}")
     for copy in explained["copies"]:
-        click.echo(f"  {copy['kind']:8} to {copy['to']}")
+        say(f"  {copy['kind']:8} to {copy['to']}")
     for result in explained["receivers"]:
-        click.echo(f"  receiver {result['receiver']}: {result['code']} {result['detail']}")
+        say(f"  receiver {result['receiver']}: {result['code']} {result['detail']}")
     if explained["tried"]:
         click.echo("routes tried:")
         rows = [(t["where"], t["route"], t["why_not"] or "matches") for t in explained["tried"]]

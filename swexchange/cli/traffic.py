@@ -14,7 +14,7 @@ from swexchange.broker import Outlet
 from swexchange.broker.client import Mailbox, Received, submissions
 from swexchange.broker.topology import inbox, receipts
 from swexchange.cli import exits
-from swexchange.cli.output import emit, file_bytes, table
+from swexchange.cli.output import emit, file_bytes, say, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring_broker import server
 from swexchange.core.canonical import DXP
@@ -88,7 +88,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         table([names, *([str(row[name]) for name in names] for row in rows)])
     for row in rows:
         for finding in row["findings"]:
-            click.echo(f"  {row['about']}: " + "  ".join(part for part in finding.values() if part))
+            say(f"  {row['about']}: " + "  ".join(part for part in finding.values() if part))
 
 
 def _row(received: Received, folder: str | None) -> dict[str, Any]:
