@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,11 @@ from tests.bench.daemon import Setup
 SECONDS = 3600.0
 
 
-@contextmanager
-def running(setup: Setup, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command at work, its output a pipe. Raises RuntimeError when it did not succeed."""
-    command = [sys.executable, "-m", "swexchange", *arguments]
+def started(setup: Setup, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """A command at work, its output a pipe; `before` is what starts it, as nice does."""
+    command = [*before, sys.executable, "-m", "swexchange", *arguments]
     with setup.log.open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=setup.environment(),
             cwd=setup.log.parent,
@@ -29,10 +28,20 @@ def running(setup: Setup, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             stdout=subprocess.PIPE,
             stderr=log,
         )
-    with process:
-        yield process
+
+
+def require(process: subprocess.Popen[bytes], setup: Setup) -> None:
+    """Raises RuntimeError when a command has not succeeded."""
     if process.returncode != 0:
-        raise RuntimeError(f"swexchange {' '.join(arguments)}: exit code {process.returncode}; see {setup.log}")
+        raise RuntimeError(f"{process.args!r}: exit code {process.returncode}; see {setup.log}")
+
+
+@contextmanager
+def running(setup: Setup, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command at work, its output a pipe. Raises RuntimeError when it did not succeed."""
+    with started(setup, *arguments) as process:
+        yield process
+    require(process, setup)
 
 
 @dataclass(frozen=True, slots=True)

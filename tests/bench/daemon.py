@@ -50,6 +50,11 @@ class Setup:
             **self._sealing(),
         }
 
+    @property
+    def archive(self) -> Path:
+        """Where `swexchange archive` puts its files; each database has its own folder."""
+        return self.log.parent / f"archive-{Path(self.database_url).name}"
+
     def _sealing(self) -> dict[str, str]:
         if not self.seal_seconds:
             return {}
@@ -58,6 +63,7 @@ class Setup:
             "SWX_AUDIT_ORIGIN": "bench.example/audit",
             "SWX_AUDIT_HEAD": str(self.log.parent / f"{Path(self.database_url).name}.head"),
             "SWX_SEAL_SECONDS": str(self.seal_seconds),
+            "SWX_ARCHIVE": str(self.archive),
         }
 
 

@@ -6,33 +6,68 @@ with and without each duty, on one database that holds more exchanges than a dut
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count, repeat
 from statistics import median
 from typing import Any
 
-from tests.bench import latency, pairs
+from tests.bench import beside, latency, pairs
+from tests.bench.beside import Seen
+from tests.bench.daemon import Setup
 from tests.bench.lab import Lab
 from tests.bench.latency import Latency
 from tests.bench.pairs import Pairs
-from tests.bench.run import Job, Run
+from tests.bench.run import Job, Run, setup_of
 from tests.bench.stored import load
 
 OFTEN = 1.0  # seconds between two checkpoints
 SHARE = 0.1  # of the plain rate: the load under which waits are measured
+BUSY = 0.8  # share of a round in which a duty has to be at work, else the round says nothing of it
 
 
 @contextmanager
-def _sealing(job: Job) -> Iterator[Job]:
-    yield replace(job, seal_seconds=OFTEN)
+def _sealing(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
+    """One look, at the end: a sealer that has something left to seal never rested for want of work."""
+    seen, database = Seen(looks=1), lab.databases[job.database]
+    before = database.sealed(job.url)
+    yield replace(job, seal_seconds=OFTEN), seen
+    sealed = database.sealed(job.url)
+    seen.at_work, seen.made = int(sealed < database.exchanges(job.url)), sealed - before
 
 
-Duty = Callable[[Job], AbstractContextManager[Job]]
+@contextmanager
+def _archiving(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
+    """What was sealed goes into files of the usual size; one command writes them all."""
+    setup = _beside(lab, job)
+    with beside.repeated(setup, setup.archive, "*.zip", repeat(("archive", "write"))) as seen:
+        yield job, seen
+
+
+@contextmanager
+def _backing_up(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
+    """One backup after the other, each with everything that was recorded."""
+    folder = lab.folder / "backups"
+    try:
+        calls = (("backup", str(folder / str(number))) for number in count())
+        with beside.repeated(_beside(lab, job), folder, "*[0-9]", calls) as seen:
+            yield job, seen
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _beside(lab: Lab, job: Job) -> Setup:
+    """A command that knows the log's key, beside a daemon that does not seal; its words go into a file of its own."""
+    return replace(setup_of(lab, replace(job, seal_seconds=OFTEN)), log=lab.folder / "beside.log")
+
+
+Duty = Callable[[Lab, Job], AbstractContextManager[tuple[Job, Seen]]]
 """Does its work beside a daemon as long as it is entered; the job it gives says how that daemon is to run."""
 
-# Here archiving and backing up join, which are commands beside the daemon.
-DUTIES: Mapping[str, Duty] = {"sealing": _sealing}
+# In this order: what the first round seals is what it archives.
+DUTIES: Mapping[str, Duty] = {"sealing": _sealing, "archiving": _archiving, "backing up": _backing_up}
 
 
 @dataclass(slots=True)
@@ -41,10 +76,15 @@ class Waits:
 
     idle: list[Latency] = field(default_factory=list)
     busy: dict[str, list[Latency]] = field(default_factory=dict)
+    seen: dict[str, list[Seen]] = field(default_factory=dict)  # of each duty
 
     def ratio(self, duty: str) -> float:
         """The p99 with a duty to that without, the medians of all rounds."""
         return median(one.p99_ms for one in self.busy[duty]) / median(one.p99_ms for one in self.idle)
+
+    def share(self, duty: str) -> float:
+        """The least share of a round in which a duty was at work."""
+        return min(one.share for one in self.seen[duty])
 
 
 @dataclass(slots=True)
@@ -60,10 +100,13 @@ class Evidence:
             yield from one.runs()
 
     def checks(self) -> Iterator[tuple[str, bool]]:
-        """Count checks of the latencies."""
+        """Count checks of the latencies; and whether each duty was at work, to the end of what it does."""
         for name, waits in self.waits.items():
             for duty, found in {"idle": waits.idle, **waits.busy}.items():
                 yield from ((f"{duty}, {name}: {check}", holds) for one in found for check, holds in one.checks.items())
+            for duty, seen in waits.seen.items():
+                yield f"{duty}, {name}: at work all the time", waits.share(duty) >= BUSY
+                yield f"{duty}, {name}: something is completed in each round", all(one.made for one in seen)
 
     def document(self) -> dict[str, Any]:
         """By the names of the documentation."""
@@ -75,6 +118,9 @@ class Evidence:
             "idle_p99_ms": {name: [round(one.p99_ms, 1) for one in waits.idle] for name, waits in self.waits.items()},
             "busy_p99_ratio": {
                 duty: {name: round(waits.ratio(duty), 2) for name, waits in self.waits.items()} for duty in DUTIES
+            },
+            "busy_share": {
+                duty: {name: round(waits.share(duty), 2) for name, waits in self.waits.items()} for duty in DUTIES
             },
         }
 
@@ -102,21 +148,23 @@ def measure(lab: Lab) -> Evidence:
 
 def _waits(lab: Lab, job: Job, rate: float) -> Waits:
     lab.progress.expect(lab.scale.pairs * (1 + len(DUTIES)) + 1)
-    waits, first = Waits(busy={duty: [] for duty in DUTIES}), 0
+    waits, first = Waits(busy={duty: [] for duty in DUTIES}, seen={duty: [] for duty in DUTIES}), 0
     with lab.fresh(job.database) as url:
         stored = lab.scale.unsealed * lab.scale.pairs
         lab.progress.done(f"{job.database}: {stored:,} exchanges stored in {load(url, stored):.0f} s")
         for number in range(lab.scale.pairs):
-            steps: list[tuple[str, Duty, list[Latency]]] = [("idle", _nothing, waits.idle)]
-            steps += [(duty, DUTIES[duty], waits.busy[duty]) for duty in DUTIES]
-            for name, duty, into in steps if number % 2 == 0 else steps[::-1]:
-                with duty(replace(job, url=url, first=first)) as given:
-                    into.append(latency.under(lab, given, rate))
-                first += into[-1].count
-                lab.progress.done(f"{job.database}, {name}, {into[-1]}")
+            steps: list[tuple[str, Duty]] = [("idle", _nothing), *DUTIES.items()]
+            for name, duty in steps if number % 2 == 0 else steps[::-1]:
+                with duty(lab, replace(job, url=url, first=first)) as (given, seen):
+                    found = latency.under(lab, given, rate)
+                first += found.count
+                waits.busy.get(name, waits.idle).append(found)
+                waits.seen.get(name, []).append(seen)
+                beside_it = f", at work {seen.share:.0%} of the time" if duty is not _nothing else ""
+                lab.progress.done(f"{job.database}, {name}, {found}{beside_it}")
     return waits
 
 
 @contextmanager
-def _nothing(job: Job) -> Iterator[Job]:
-    yield job
+def _nothing(_lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
+    yield job, Seen()

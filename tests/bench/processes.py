@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def command(process: int) -> str:
         return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
+
+
+def has_open(process: int, folder: Path) -> bool:
+    """Whether it has a file below a folder open; False once it has ended."""
+    with suppress(OSError):
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                if link.readlink().is_relative_to(folder):
+                    return True
+    return False
 
 
 def rss_mb(process: int) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.arrivals import percentile, waits_ms, warm
+from tests.bench.beside import Seen
 from tests.bench.evidence import Evidence, Waits, sealed_share
 from tests.bench.latency import Latency
 from tests.bench.messages import message_id_of
@@ -81,6 +82,12 @@ def test_ratios_are_of_medians() -> None:
         [latency(10.0), latency(500.0), latency(9.0)], {"sealing": [latency(11.0), latency(1.0), latency(99.0)]}
     )
     assert waits.ratio("sealing") == pytest.approx(1.1)
+    waits.seen["sealing"] = [Seen(10, 10, 1), Seen(10, 7, 0)]
+    assert waits.share("sealing") == 0.7
+    assert [name for name, holds in Evidence(waits={"sqlite": waits}).checks() if not holds] == [
+        "sealing, sqlite: at work all the time",
+        "sealing, sqlite: something is completed in each round",
+    ]
     past = Past([run(100), run(90), run(120)], [Rate(150, 1.0)])
     assert past.ratio == 1.5
     assert sealed_share([run(1, sealed=50), run(1, sealed=100)]) == 0.75
