@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -12,9 +13,10 @@ from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
+from swexchange.core.log import LogState
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
-from swexchange.store import open_audit_log
+from swexchange.store import open_audit_log, open_evidence
 from swexchange.store.audit_log import Open
 
 
@@ -25,11 +27,14 @@ def status(settings: Settings, as_json: bool) -> None:
     """Say what is open: waiting answers, copies still due and since when, batches in work, and each upstream.
 
     Of an upstream: how many copies wait, how they grow, when they will be sent and the disk be full
-    at this rate, the breaker, and the last success. Of each witness of the audit log: what it has signed last.
+    at this rate, the breaker, and the last success. Of the audit log: how far it is sealed, the newest
+    archive file, and what each witness has signed last.
     """
     with open_audit_log(settings.database_url) as audit_log:
         now = audit_log.open(utc_now())
         above = upstreams(settings, audit_log, utc_now())
+    with open_evidence(settings.database_url) as log:
+        state = log.state()
     told = {
         **asdict(now),
         **{name: local_time(at) if at else "" for name, at in _times(now).items()},
@@ -38,16 +43,32 @@ def status(settings: Settings, as_json: bool) -> None:
     rows += [
         (f"{one['name']}: {name}", _shown(value)) for one in above for name, value in one.items() if name != "name"
     ]
+    rows += list(_log_rows(state)) if state.sealed_at else []
     seen = {name: asdict(last) if last else None for name, last in witnesses_of(settings).items()}
     rows += [
         (f"witness {name}", f"{last['size']} entries, {local_time(last['at'])}" if last else "has not signed")
         for name, last in seen.items()
     ]
-    emit({**told, "upstreams": above, "witnesses": seen}, as_json, lambda: table(rows))
+    emit({**told, "upstreams": above, "log": _log_told(state), "witnesses": seen}, as_json, lambda: table(rows))
 
 
 def _times(now: Open) -> dict[str, Any]:
     return {"waiting_since": now.waiting_since, "due_since": now.due_since, "last_received": now.last_received}
+
+
+def _log_told(state: LogState) -> dict[str, Any]:
+    times = {"sealed_at": state.sealed_at, "archived_at": state.archived_at, "unarchived_since": state.unarchived_since}
+    return {**asdict(state), **{name: local_time(at) if at else "" for name, at in times.items()}}
+
+
+def _log_rows(state: LogState) -> Iterator[tuple[str, str]]:
+    assert state.sealed_at
+    yield "log", f"{state.sealed} entries, sealed {local_time(state.sealed_at)}; {state.unsealed} exchanges since"
+    if state.archived_at:
+        behind = state.sealed - state.archived
+        yield "archive", f"{state.archive}, made {local_time(state.archived_at)}; {behind} entries are in no file yet"
+    else:
+        yield "archive", "no file yet"
 
 
 def _shown(value: Any) -> str:

@@ -92,6 +92,19 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
+class LogState:
+    """How far the log has come, and how far the archive files."""
+
+    sealed: int  # entries under the newest checkpoint
+    sealed_at: datetime | None  # when that was made; None = nothing is sealed
+    unsealed: int  # exchanges recorded since; no more than a thousand batches are looked into
+    archived: int  # entries in archive files
+    archive: str  # the newest file; '' = there is none
+    archived_at: datetime | None  # when that was made
+    unarchived_since: datetime | None  # when the first sealed exchange that lies in no file was recorded
+
+
+@dataclass(frozen=True, slots=True)
 class Exhibit:
     """Everything that proves one exchange, but for the proofs themselves."""
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import BadNote, Checkpoint, Verifier
 from swexchange.core.keys import SigningKey
-from swexchange.core.log import Leaf, Signed, Span
+from swexchange.core.log import Leaf, LogState, Signed, Span
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import replace_file
@@ -35,6 +35,9 @@ class Log(Protocol):
 
     def head(self) -> Signed | None:
         """The newest checkpoint; None before the first."""
+
+    def state(self) -> LogState:
+        """How far sealing and archiving have come."""
 
     def tile(self, level: int, number: int) -> bytes:
         """The hashes of a tile; b'' where there is none."""
@@ -165,6 +168,10 @@ class Sealer:
             yield added
             breathe()
 
+    def state(self) -> LogState:
+        """How far the log has come, by whichever sealer. Raises StoreDown."""
+        return self._log.state()
+
     def is_due(self, seconds: float) -> bool:
         """Whether the newest checkpoint, of whichever sealer, is older than this."""
         head = self._log.head()
@@ -179,6 +186,9 @@ class Observer(Protocol):
 
     def sealed(self, leaves: int) -> None:
         """Leaves were added to the log."""
+
+    def log_state(self, state: LogState) -> None:
+        """How far the log has come, told again and again."""
 
     def not_sealed(self, fault: Fault) -> None:
         """The log cannot be sealed now."""
@@ -198,6 +208,7 @@ class Sealing:
         while not self._wait(min(self._seconds, max(1.0, self._seconds / 10), LOOK)):
             self._observer.alive()
             try:
+                self._observer.log_state(self._sealer.state())  # first: what cannot be sealed is seen to grow
                 if self._sealer.is_due(self._seconds):
                     self._seal()
             except Fault as fault:

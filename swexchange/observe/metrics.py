@@ -65,6 +65,15 @@ class SealerMetrics(Registry):
         super().__init__()
         self.sealed = self._counter("sealed_entries", "Entries added to the Merkle log by this sealer")
         self.last_seal = self._gauge("last_seal_timestamp_seconds", "When this sealer last added entries")
+        self.log_entries = self._gauge("log_entries", "Entries of the Merkle log, whoever sealed them")
+        self.last_checkpoint = self._gauge(
+            "last_checkpoint_timestamp_seconds", "When its newest checkpoint was made; 0: there is none"
+        )
+        self.unsealed = self._gauge("unsealed_exchanges", "Exchanges recorded since")
+        self.archived = self._gauge("archived_entries", "Entries of the log in archive files")
+        self.last_archive = self._gauge(
+            "last_archive_timestamp_seconds", "When the newest archive file was made; 0: there is none"
+        )
         self.last_witness = self._gauge(
             "last_witness_timestamp_seconds", "When a witness last signed a checkpoint", "witness"
         )

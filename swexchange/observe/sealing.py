@@ -5,6 +5,7 @@ from __future__ import annotations
 import sdnotify
 import structlog
 
+from swexchange.core.log import LogState
 from swexchange.errors import Fault
 from swexchange.observe.logs import flush_logs
 from swexchange.observe.metrics import SealerMetrics
@@ -39,6 +40,15 @@ class SealerObserver:
         """Entries were added to the Merkle log."""
         self._metrics.sealed.inc(leaves)
         self._metrics.last_seal.set_to_current_time()
+
+    def log_state(self, state: LogState) -> None:
+        """How far the Merkle log has come, and how far the archive files."""
+        metrics = self._metrics
+        metrics.log_entries.set(state.sealed)
+        metrics.last_checkpoint.set(state.sealed_at.timestamp() if state.sealed_at else 0)
+        metrics.unsealed.set(state.unsealed)
+        metrics.archived.set(state.archived)
+        metrics.last_archive.set(state.archived_at.timestamp() if state.archived_at else 0)
 
     def not_sealed(self, fault: Fault) -> None:
         """The Merkle log cannot be extended; the traffic goes on."""

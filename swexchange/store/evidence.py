@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, or_, select, text, update
 
-from swexchange.core.log import Exhibit, Kind, Leaf, Signed, Span
+from swexchange.core.log import Exhibit, Kind, Leaf, LogState, Signed, Span
 from swexchange.core.model import Event, Outcome
 from swexchange.core.model import Kind as Copied
 from swexchange.store import leaves, rows
@@ -23,6 +23,7 @@ from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import checkpoint, sealed, tile
 from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
+from swexchange.store.log_state import log_state
 from swexchange.store.tables import ADDED, batch, copy, event, exchange
 
 LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind; checkpoints looked at for witnesses
@@ -36,6 +37,11 @@ class Evidence(Database):
     def head(self) -> Signed | None:
         """The newest checkpoint; None before the first."""
         return self._signed(select(checkpoint).order_by(checkpoint.c.size.desc()).limit(1))
+
+    def state(self) -> LogState:
+        """How far sealing and archiving have come; quick."""
+        with self._reading() as connection:
+            return log_state(connection)
 
     def checkpoint_over(self, size: int) -> Signed | None:
         """The newest checkpoint of at least this size, one that a witness has signed where there is any."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from swexchange.core.log import Archived
+from swexchange.core.log import Archived, LogState
 from swexchange.core.model import Event, Happening
 from swexchange.errors import Busy, ConfigFault
 from swexchange.evidence.archive_file import PARTS, ArchiveFile, Stored, gaps
@@ -257,3 +257,19 @@ def test_a_gap_between_known_files_is_named(ledger: FullLedger, sealer: Sealer, 
     assert list(gaps([first, second])) == []
     assert [name for name, _ in gaps([second])] == [second.name]
     assert [name for name, _ in gaps([first, second, second])] == [second.name]
+
+
+def test_how_far_the_log_and_its_files_are(log: Archives, ledger: FullLedger, sealer: Sealer, archive: Archive) -> None:
+    """What is recorded, what is sealed, what lies in files, and since when the rest waits."""
+    assert log.state() == LogState(0, None, 0, 0, "", None, None)
+    fill(ledger, sealer, 3)
+    record(ledger, accepted("L1"), accepted("L2"))
+    state = log.state()
+    assert (state.sealed, state.sealed_at, state.unsealed) == (4, NOW, 2)
+    assert (state.archived, state.archive, state.archived_at, state.unarchived_since) == (0, "", None, NOW)
+    (made,) = archive.write()
+    state = log.state()
+    assert (state.archived, state.archive, state.archived_at, state.unarchived_since) == (4, made.name, NOW, None)
+    while sealer.seal():
+        pass
+    assert (log.state().sealed, log.state().unsealed, log.state().unarchived_since) == (6, 0, NOW)

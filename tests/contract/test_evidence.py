@@ -187,6 +187,7 @@ class _Slow:
     def __init__(self, log: Evidence, quicker: Sealer) -> None:
         self._log, self._quicker = log, quicker
         self.head, self.tile, self.pending, self.leaves = log.head, log.tile, log.pending, log.leaves
+        self.state = log.state
 
     def seal(
         self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None

@@ -7,8 +7,10 @@ from typing import cast
 
 import pytest
 
+from swexchange.core.log import LogState
 from swexchange.errors import Fault, StoreDown
 from swexchange.evidence.sealer import LOOK, Sealer, Sealing
+from tests.world import NOW
 
 STEPS = 3
 
@@ -18,6 +20,9 @@ class _Sealer:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+
+    def state(self) -> LogState:
+        return LogState(7, NOW, 3, 0, "", None, None)
 
     def is_due(self, seconds: float) -> bool:
         return True
@@ -35,9 +40,13 @@ class _Told:
         self.faults: list[str] = []
         self.leaves = 0
         self.signs_of_life = 0
+        self.states: list[LogState] = []
 
     def alive(self) -> None:
         self.signs_of_life += 1
+
+    def log_state(self, state: LogState) -> None:
+        self.states.append(state)
 
     def sealed(self, leaves: int) -> None:
         self.leaves += leaves
@@ -67,6 +76,8 @@ def test_a_failure_is_told_and_the_next_time_it_seals(error: Exception, what: st
     told = _Told()
     run(_Sealer(error), told, 1.0, until=lambda: told.leaves >= STEPS)
     assert (told.faults, told.leaves) == ([what], STEPS)
+    assert [state.unsealed for state in told.states] == [3] * len(told.states)
+    assert len(told.states) >= 2, "a failure keeps nobody from seeing how far the log is"
 
 
 def test_it_ends_after_the_step_in_hand() -> None:
