@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -135,6 +135,24 @@ def _is_inside(name: str) -> bool:
     """
     path = PurePosixPath(name)
     return str(path) == name and not path.is_absolute() and ".." not in path.parts
+
+
+def newest(folder: Path) -> Taken | None:
+    """What the newest of the backups in a folder is of; None = there is none. What is no backup is passed over.
+
+    Raises ConfigFault where the folder cannot be read.
+    """
+    try:
+        if not folder.exists():  # the first backup makes it
+            return None
+        places = [path for path in folder.iterdir() if path.suffix != ".partial" and (path / MANIFEST).exists()]
+    except OSError as error:
+        raise ConfigFault(f"cannot look for backups: {error.strerror}", where=str(folder)) from None
+    found = []
+    for path in places:
+        with suppress(ConfigFault):  # damaged: it is not to be relied on
+            found.append(read_manifest(path).taken)
+    return max(found, key=lambda taken: taken.begun_at, default=None)
 
 
 def _taken(found: dict[str, Any]) -> Taken:

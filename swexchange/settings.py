@@ -32,6 +32,7 @@ class Settings:
     audit_origin: str = ""  # the log's name in them, one that nobody else has
     audit_head: str = "audit.head"  # file that remembers the last checkpoint, on another disk than the database
     archive: str = "archive"  # folder of the archive files
+    backups: str = ""  # folder in which the backups are, for doctor to look at; '' = it does not know
     witnesses: str = ""  # verifier keys of the log's witnesses, with blanks between them
     seal_seconds: float = 60.0  # between two checkpoints, at least
     filters: str = "filters.yaml"  # named filters for commands that search

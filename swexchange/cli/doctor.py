@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from swexchange import keyfile
+from swexchange import backup, keyfile
 from swexchange.broker import Server, Topology, admin, management
 from swexchange.broker.management import Management
 from swexchange.broker.topology import DAEMON, INTAKE, Tenancy
@@ -21,18 +21,20 @@ from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules
 from swexchange.cli.wiring_broker import server
 from swexchange.cli.witness import witnesses_of
+from swexchange.core.canonical import local_time
 from swexchange.core.rulebook import Upstream
-from swexchange.errors import BrokerLost, Fault, RulesInvalid
+from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid
 from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
+from swexchange.health.keeping import judge_archiving, judge_backup, judge_files, judge_pruning
 from swexchange.health.machine import judge_clock, judge_keys
 from swexchange.health.problem import Danger, Problem
 from swexchange.health.witness import judge_witness
 from swexchange.observe import utc_now
-from swexchange.rules.load import load_upstreams
+from swexchange.rules.load import load_retention, load_upstreams
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
-from swexchange.store import open_evidence, version
+from swexchange.store import open_evidence, open_pruning, version
 from swexchange.store.look import look as look_at_database
 
 NOT_OURS_TO_SEE = (401, 403)  # HTTP: the management API is there, but not for this user
@@ -55,7 +57,7 @@ class Check:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool) -> None:
-    """Look at rules, keys, database, disk, clocks and broker; say what could lose or stop messages.
+    """Look at rules, keys, database, archives, backups, clocks and broker; say what could lose or stop messages.
 
     Each line begins with ok, note (a risk), WRONG (messages do not flow, now or soon) or LOSES
     (an accepted message could be lost), then says why and what to do. SWX_MANAGEMENT_URL lets it look into
@@ -92,10 +94,14 @@ def _looked(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
 
 def _found(name: str, problems: Iterable[Problem], else_said: str) -> Iterator[Check]:
     """The problems as checks; where there is none but risks, also that all is well."""
-    checks = [Check(name, p.what, p.danger, p.why, p.do, p.name) for p in problems]
+    checks = _checks(name, problems)
     yield from checks
     if all(check.danger is Danger.RISK for check in checks):
         yield Check(name, else_said)
+
+
+def _checks(name: str, problems: Iterable[Problem]) -> list[Check]:
+    return [Check(name, p.what, p.danger, p.why, p.do, p.name) for p in problems]
 
 
 def _rules(settings: Settings) -> Iterator[Check]:
@@ -144,6 +150,36 @@ def _witnesses(settings: Settings) -> Iterator[Check]:
         size, at = (seen.size, seen.at) if seen else (0, None)
         problems = judge_witness(name, size, at, head.size if head else 0, utc_now())
         yield from _found("witness", problems, f"{name} has signed {size} entries")
+
+
+def _archives(settings: Settings) -> Iterator[Check]:
+    if version.version(settings.database_url) != version.NEWEST:
+        return  # as was said before
+    now, keep = utc_now(), load_retention(Path(settings.routes)).body
+    with open_pruning(settings.database_url) as log:
+        state, known, full = log.state(), log.archives(), log.full_archives(now)
+    names, in_database = [one.name for one in known], {one.name for one in full}
+    there = {name for name in names if Path(settings.archive, name).exists()}
+    emptied = {one.name for one in known if one.since and one.name not in in_database}
+    problems = [*judge_archiving(state, keep, now), *judge_files(names, there, emptied)]
+    problems += judge_pruning(full, now - keep) if keep else []
+    if state.sealed:
+        yield from _found("archive", problems, f"{state.archived} of {state.sealed} entries in {len(known)} files")
+
+
+def _backups(settings: Settings) -> Iterator[Check]:
+    if not settings.backups:
+        why = "Whether there is a backup, and how old it is, is not known"
+        yield Check("backup", "not looked for", Danger.RISK, why, "Set SWX_BACKUPS to the folder in which they are")
+        return
+    try:
+        found = backup.newest(Path(settings.backups))
+    except ConfigFault as fault:  # messages flow all the same
+        yield Check("backup", str(fault), Danger.RISK)
+        return
+    at = found.begun_at if found else None
+    old = _checks("backup", judge_backup(at, settings.backups, utc_now()))
+    yield from old or [Check("backup", f"the newest in {settings.backups} is of {at and local_time(at)}")]
 
 
 def _broker(settings: Settings) -> Iterator[Check]:
@@ -212,4 +248,4 @@ def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
     yield from _found("permissions", judge_permissions(found, ours, needs), "everybody may do their part alone")
 
 
-_LOOKS = (_rules, _keys, _database, _version, _witnesses, _broker, _upstreams)
+_LOOKS = (_rules, _keys, _database, _version, _witnesses, _archives, _backups, _broker, _upstreams)

@@ -107,6 +107,29 @@ def test_an_exchange_is_found_and_proved_from_archives_alone(home: House, sealed
     assert home.cli("archive", "search", "--message-id", "NOBODY", environment=sealed).returncode == 1
 
 
+def test_how_far_archives_and_backups_are_is_told(home: House, sealed: dict[str, str]) -> None:
+    """By status and by doctor: before there is any, with one, and when it is gone."""
+    backups = home.folder / "backups"
+    sealed = sealed | {"SWX_BACKUPS": str(backups)}
+
+    def said(*arguments: str) -> str:
+        return home.cli(*arguments, environment=sealed).stdout
+
+    assert "no file yet" in said("status")
+    assert f"there is none in {backups}" in said("doctor")
+    assert home.cli("archive", "write", "--all", environment=sealed).returncode == 0
+    assert home.cli("backup", str(backups / "one"), environment=sealed).returncode == 0
+    told = json.loads(said("status", "--json"))["log"]
+    (file,) = listed(home, sealed)
+    assert (told["sealed"], told["archived"], told["archive"]) == (MESSAGES + 1, MESSAGES + 1, file["name"])
+    assert f"{file['name']}, made " in said("status")
+    found = said("doctor")
+    assert f"{MESSAGES + 1} of {MESSAGES + 1} entries in 1 files" in found
+    assert f"the newest in {backups} is of " in found
+    (home.folder / "archive" / file["name"]).unlink()
+    assert "1 of 1 archive files are not in SWX_ARCHIVE" in said("doctor")
+
+
 @pytest.fixture
 def aged(home: House) -> dict[str, str]:
     """A house whose messages came 500 days ago, and lie in archive files; they are kept for 400."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swexchange.backup import DATABASE, MANIFEST, Taken, new_folder, read_manifest, verify, write_manifest
+from swexchange.backup import DATABASE, MANIFEST, Taken, new_folder, newest, read_manifest, verify, write_manifest
 from swexchange.durable import create_file
 from swexchange.errors import ConfigFault
 
@@ -156,3 +157,24 @@ def test_files_are_made_once_and_whole(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"whole"}
     create_file(tmp_path / "public" / "b", b"", secret=False)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "public", "public/b")] == [0o600, 0o755, 0o644]
+
+
+def test_the_newest_is_found_by_what_it_is_of(made: Path, tmp_path: Path) -> None:
+    """Not by its name or by the time of its folder; half a backup and a damaged one do not count."""
+    for name, age in (("older", timedelta(days=1)), ("partial", -timedelta(days=1))):
+        with new_folder(tmp_path / name) as folder:
+            create_file(folder / DATABASE, b"rows")
+            write_manifest(folder, replace(TAKEN, begun_at=NOW - age))
+    (tmp_path / "partial").rename(tmp_path / "now.partial")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / MANIFEST).write_text("{")
+    (tmp_path / "a file").touch()
+    assert newest(tmp_path) == TAKEN
+    (made / MANIFEST).unlink()
+    found = newest(tmp_path)
+    assert found
+    assert found.begun_at == NOW - timedelta(days=1)
+    assert newest(made) is None
+    assert newest(tmp_path / "none") is None
+    with pytest.raises(ConfigFault, match="cannot look for backups: Not a directory"):
+        newest(tmp_path / "a file")
