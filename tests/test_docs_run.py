@@ -29,12 +29,13 @@ from swexchange.core.signature import XML_DECLARATION, canonical
 from swexchange.core.signature import sign as sign_document
 from swexchange.settings import DEFAULTS, Settings, variable
 from tests import rabbit, world
+from tests.bench.beside import GENTLY
 from tests.test_docs import BLOCK, NAMED_BLOCK, ROOT, page
 
 FAMILY = page("how-to/add-a-schema-family.md")
 UNITS = ("swexchange.service", "swexchange@.service", "swexchange-upstream@.service", "swexchange-sealer.service")
 NICE = {"swexchange.service", "swexchange-sealer.service"}  # in which a sealer runs
-WITNESS = "swexchange-witness.service"
+WITNESS, BACKUP, ARCHIVE = "swexchange-witness.service", "swexchange-backup.service", "swexchange-archive.service"
 _INSERTED = re.compile(r"^Under `([a-z]+:)` [^`]*?:\n\n```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -191,7 +192,7 @@ def test_the_witness_s_unit_starts_it_with_its_own_key_and_memory() -> None:
     assert found["RestartPreventExitStatus"] == ["2"]
 
 
-@pytest.mark.parametrize("name", [*UNITS, WITNESS, "swexchange-backup.service"])
+@pytest.mark.parametrize("name", [*UNITS, WITNESS, BACKUP, ARCHIVE])
 def test_the_units_are_hardened(name: str) -> None:
     """Each way out of the cage is closed; the filter leaves what the program was tried with."""
     found = {key: values[-1] for key, values in unit(name).items()}
@@ -241,7 +242,7 @@ def test_the_nightly_backup_keeps_what_it_should(tmp_path: Path) -> None:
         (backups / name / "schemas").mkdir(parents=True)
         os.utime(backups / name, (time.time() - days * 86400,) * 2)
     places = {"/opt/swexchange/.venv/bin/swexchange": str(program), "/var/backups/swexchange": str(backups)}
-    commands = [shlex.split(_as_shell(line, places)) for line in unit("swexchange-backup.service")["ExecStart"]]
+    commands = [shlex.split(_as_shell(line, places)) for line in unit(BACKUP)["ExecStart"]]
     for command in commands:
         subprocess.run(command, check=True)
     (backup, drill) = (line.split() for line in (tmp_path / "calls").read_text().splitlines())
@@ -252,6 +253,44 @@ def test_the_nightly_backup_keeps_what_it_should(tmp_path: Path) -> None:
     assert {path.name for path in backups.iterdir()} == {"20200110T000000Z", "mine", Path(backup[1]).name}
     (tmp_path / "fail").touch()
     assert subprocess.run(commands[0], check=False).returncode == 1, "a failure ends the unit: nothing is removed"
+
+
+def test_the_nightly_archive_prunes_by_retention_alone(tmp_path: Path) -> None:
+    """The unit's own commands: files are written; pruning is asked for only where routes.yaml has `retention`."""
+    program, routes = tmp_path / "swexchange", tmp_path / "routes.yaml"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    program.chmod(0o755)
+    places = {"/opt/swexchange/.venv/bin/swexchange": str(program)}
+    commands = [shlex.split(_as_shell(line, places)) for line in unit(ARCHIVE)["ExecStart"]]
+    for rules, wanted in (
+        ("routes: []\n", ["archive write"]),
+        ("retention: {}\n", ["archive write", "archive prune --yes"]),
+    ):
+        routes.write_text(rules)
+        (tmp_path / "calls").unlink(missing_ok=True)
+        for command in commands:
+            subprocess.run(command, check=True, env={**os.environ, "SWX_ROUTES": str(routes)})
+        assert (tmp_path / "calls").read_text().splitlines() == wanted
+    group = cli.commands["archive"]
+    assert isinstance(group, click.Group)
+    for line in wanted:
+        _, name, *arguments = line.split()
+        group.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("name", [BACKUP, ARCHIVE])
+def test_what_runs_at_night_is_gentle_and_writes_where_the_settings_say(name: str) -> None:
+    """Its folder is that of the environment file, and the benchmark starts its command just so."""
+    found = {key: values[-1] for key, values in unit(name).items()}
+    assert ["nice", "-n", found["Nice"], "ionice", "-c", found["IOSchedulingClass"]] == list(GENTLY)
+    assert unit(name.replace(".service", ".timer"))["Persistent"] == ["yes"]
+    settings = environment_file()
+    if name == BACKUP:
+        assert settings["SWX_BACKUPS"] in found["ReadWritePaths"].split()
+        assert any(f"={settings['SWX_BACKUPS']}/" in line for line in unit(name)["ExecStart"])
+    else:
+        assert settings["SWX_ARCHIVE"] == f"/var/lib/{found['StateDirectory']}"
+    assert str(Path(settings["SWX_DATABASE_URL"].removeprefix("sqlite:///")).parent) in found["ReadWritePaths"].split()
 
 
 def _as_shell(line: str, places: dict[str, str]) -> str:
