@@ -1,8 +1,9 @@
 """bin/bench: how fast swexchange is on this machine, against RabbitMQ's own shovel and a plain program.
 
 Measures: throughput, million, routes, memory, latency, upstream, past, evidence, recovery. The
-table goes to stdout, progress to stderr. Exit codes: 0 measured; 1 a count check failed, that is,
-a message was lost or came twice; 2 wrong options, or something that is measured did not work.
+table goes to stdout, progress to stderr. Exit codes: 0 measured; 1 a check failed: a message was
+lost or came twice, or what should have gone on beside the traffic did not; 2 wrong options, or
+something that is measured did not work.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from tests.bench.stored import load
 
 OFTEN = 1.0  # seconds between two checkpoints
 SHARE = 0.1  # of the plain rate: the load under which waits are measured
+BACKED_UP = 50_000  # exchanges
 BUSY = 0.8  # share of a round in which a duty has to be at work, else the round says nothing of it
 
 
@@ -48,14 +49,16 @@ def _archiving(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
 
 @contextmanager
 def _backing_up(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
-    """One backup after the other, each with everything that was recorded."""
+    """One backup after the other, of a database so small that a round sees the end of one: there it syncs."""
     folder = lab.folder / "backups"
-    try:
-        calls = (("backup", str(folder / str(number))) for number in count())
-        with beside.repeated(_beside(lab, job), folder, "*[0-9]", calls) as seen:
-            yield job, seen
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with lab.fresh(job.database) as url:
+        load(url, BACKED_UP)
+        own, calls = replace(job, url=url), (("backup", str(folder / str(number))) for number in count())
+        try:
+            with beside.repeated(_beside(lab, own), folder, "*[0-9]", calls) as seen:
+                yield own, seen
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _beside(lab: Lab, job: Job) -> Setup:
