@@ -7,7 +7,6 @@ archiver writes the first anew and takes the second up, once it has read it back
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 import zipfile
@@ -24,9 +23,10 @@ from swexchange.core.log import Archived, LoggedRules, Record, Signed, Span
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import put_in_place
-from swexchange.errors import Busy, ConfigFault
+from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import ENTRY_BYTES, PART_BYTES, ArchiveFile, Damaged, Manifest, digest_of, member
 from swexchange.evidence.bundle import tlog_proof
+from swexchange.evidence.folder_lock import locked
 from swexchange.evidence.pace import Pace
 
 _README = b"""An archive of an audit log: some of its entries in a row, with messages, receipts and details.
@@ -133,13 +133,8 @@ class Archiver:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with _said(self._folder), ExitStack() as opened:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = opened.enter_context((self._folder / "archive.lock").open("w"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy("another archiver writes into this folder", where=str(self._folder)) from None
+        lock = locked(self._folder / "archive.lock", "another archiver writes into this folder")
+        with _said(self._folder), lock:
             yield
 
     def _write(self, last: Archived | None, *, everything: bool) -> Archived | None:
