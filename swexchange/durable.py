@@ -41,6 +41,12 @@ def put_in_place(new: Path, path: Path) -> None:
     sync(path.parent)
 
 
+def remove_file(path: Path) -> None:
+    """Delete a file, if it is there, and have that on the disk. Raises OSError."""
+    path.unlink(missing_ok=True)
+    sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Bring what was written to a file, or the names in a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)

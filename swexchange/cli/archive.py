@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -10,20 +11,18 @@ from typing import Any
 import click
 
 from swexchange.cli import exits
-from swexchange.cli.evidence import verifiers
+from swexchange.cli.evidence import removed_lines, verifiers
 from swexchange.cli.output import emit, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
 from swexchange.core.log import Archived
-from swexchange.errors import ConfigFault
-from swexchange.evidence.archive_file import ArchiveFile, Damaged, gaps
+from swexchange.core.prune_record import PruneRecord
+from swexchange.evidence.archive_file import ArchiveFile, Damaged, gaps, unknown_removals
 from swexchange.evidence.archiver import Archiver, Bounds
-from swexchange.evidence.pruner import Pruner
 from swexchange.observe import utc_now
-from swexchange.rules.load import load_retention
 from swexchange.settings import Settings
-from swexchange.store import open_archives, open_pruning
+from swexchange.store import open_archives
 from swexchange.store.rows import moment
 
 
@@ -70,25 +69,26 @@ def write(settings: Settings, everything: bool, entries: int) -> None:
 def list_(settings: Settings, as_json: bool) -> None:
     """List the archive files that the database knows, oldest first. Exit code 1: there is none."""
     with open_archives(settings.database_url) as log:
-        found = log.archives()
-    told = [_told(settings, one) for one in found]
+        found, removed = log.archives(), log.removed()
+    told = [_told(settings, one, removed.get(one.name)) for one in found]
     emit(told, as_json, lambda: _print(told))
     raise SystemExit(exits.DONE if found else exits.PROBLEMS)
 
 
-def _told(settings: Settings, one: Archived) -> dict[str, Any]:
+def _told(settings: Settings, one: Archived, removed: PruneRecord | None) -> dict[str, Any]:
     return {
         **asdict(one),
         "digest": one.digest.hex(),
         "since": local_time(moment(one.since)) if one.since else "",
         "until": local_time(moment(one.until)) if one.until else "",
         "there": "yes" if Path(settings.archive, one.name).exists() else "no",
+        "removed": f"{local_time(removed.at)} by {removed.by}, {removed.retention}" if removed else "",
     }
 
 
 def _print(told: list[dict[str, Any]]) -> None:
-    names = ("name", "first", "leaves", "since", "until", "size", "there")
-    heads = ("file", "first leaf", "entries", "from", "to", "bytes", "there")
+    names = ("name", "first", "leaves", "since", "until", "size", "there", "removed")
+    heads = ("file", "first leaf", "entries", "from", "to", "bytes", "there", "removed")
     rows = [tuple(str(one[name]) for name in names) for one in told]
     if rows:
         table([heads, *rows])
@@ -104,84 +104,43 @@ def _print(told: list[dict[str, Any]]) -> None:
 def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as_json: bool) -> None:
     """Read archive files back, all or these: each byte, and that they follow each other. Exit code 1: one is wrong.
 
+    A file that went by retention is not missed where the log says so, of this very file: any other is.
+
     \b
     Examples:
       swexchange archive verify
       swexchange archive verify 000000000000-000000009999.zip
     """
     with open_archives(settings.database_url) as log:
-        known = log.archives()
+        known, removed, records = log.archives(), log.removed(), log.prune_records()
         trusted = verifiers(settings, keys)
     if unknown := set(names) - {one.name for one in known}:
         raise click.UsageError(f"the database knows no archive {min(unknown)}; `swexchange archive list` shows all")
     chosen = [one for one in known if not names or one.name in names]
-    problems = list(gaps(known))
-    with progress("files", len(chosen)) as advance:
-        for one in chosen:
+    problems = [*gaps(known), *unknown_removals(known, records)]
+    left = [one for one in chosen if one.name not in removed or Path(settings.archive, one.name).exists()]
+    with progress("files", len(left)) as advance:
+        for one in left:
             try:
                 with closing(ArchiveFile(Path(settings.archive, one.name))) as file:
                     file.require(one, trusted)
             except Damaged as fault:
                 problems.append((one.name, fault.what))
             advance(1)
-    told = {"files": len(chosen), "problems": [{"file": name, "what": what} for name, what in problems]}
-    emit(told, as_json, lambda: _print_problems(len(chosen), problems))
+    gone = [removed[one.name] for one in chosen if one not in left]
+    told = {
+        "files": len(left),
+        "removed": [{"file": one.file, "at": local_time(one.at), "by": one.by} for one in gone],
+        "problems": [{"file": name, "what": what} for name, what in problems],
+    }
+    emit(told, as_json, lambda: _print_problems(len(left), gone, problems))
     raise SystemExit(exits.PROBLEMS if problems else exits.DONE)
 
 
-def _print_problems(count: int, problems: list[tuple[str, str]]) -> None:
+def _print_problems(count: int, removed: Sequence[PruneRecord], problems: Sequence[tuple[str, str]]) -> None:
     if problems:
         table(problems)
     else:
         click.echo(f"all well: {count} archive files")
-
-
-@archive.command()
-@click.option("--yes", is_flag=True, help="Do it. Without this, only say what would be pruned.")
-@click.option("--key", "keys", multiple=True, metavar="VKEY", help="A key of the log [default: audit key].")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@click.pass_obj
-def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -> None:
-    """Take messages out of the database that are older than `retention` in routes.yaml says and lie in archive files.
-
-    Each file is read back and proved first. What is still to be done, and what is under a hold, stays.
-    Where retention says when, whole exchanges follow later; what they took stays taken. It may be stopped
-    at any time. The daemon goes on. Exit code 2: an archive file is not what it should be; of it nothing is pruned.
-
-    \b
-    Examples:
-      swexchange archive prune
-      swexchange archive prune --yes
-    """
-    retention = load_retention(Path(settings.routes))
-    if retention.body is None:
-        raise ConfigFault("retention.body is not set: messages are kept for good", where=settings.routes)
-    before = utc_now() - retention.body
-    rows_before = utc_now() - retention.metadata if retention.metadata else None
-    with open_pruning(settings.database_url) as log:
-        pruner = Pruner(log, Path(settings.archive), verifiers(settings, keys), utc_now)
-        found = [(one, log.prunable(one, before)) for one in log.full_archives(before)]
-        told: dict[str, Any] = {
-            "before": local_time(before),
-            "messages": sum(prunable.messages for _, prunable in found),
-            "bytes": sum(prunable.bytes for _, prunable in found),
-            "open": sum(prunable.open for _, prunable in found),
-            "held": sum(prunable.held for _, prunable in found),
-            "pruned": 0,
-            "exchanges": sum(log.old_rows(one, rows_before) for one in log.archives_with_rows(rows_before))
-            if rows_before
-            else 0,
-            "rows_pruned": 0,
-        }
-        try:
-            if yes:
-                with progress("messages", told["messages"]) as advance:
-                    for count in pruner.prune(before):
-                        told["pruned"] += count
-                        advance(count)
-                    for count in pruner.prune_rows(rows_before) if rows_before else ():
-                        told["rows_pruned"] += count
-        finally:
-            emit(told, as_json, lambda: table([(name, str(value)) for name, value in told.items()]))
-    if not yes:
-        click.echo("nothing was done; --yes does it", err=True)
+    for line in removed_lines(removed):
+        click.echo(line)

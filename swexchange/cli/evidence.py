@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -12,8 +13,10 @@ from swexchange.cli.auditing import comparing
 from swexchange.cli.output import emit, file_bytes, table, write_file
 from swexchange.cli.progress import progress
 from swexchange.cli.wiring_store import audit_verifier, sealer
+from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import BadNote, Verifier
 from swexchange.core.log import key_history
+from swexchange.core.prune_record import PruneRecord, removed_runs
 from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import entries_of
@@ -103,7 +106,7 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
     known = {file: file_bytes(file).decode("utf-8", "replace") for file in kept}
     found = Findings()
     with open_archives(settings.database_url) as log:
-        head, last = log.head(), log.last_archive()
+        head, last, removed = log.head(), log.last_archive(), log.removed()
         with progress("leaves", head.size if head else 0) as advance:
             trusted = verifiers(settings, keys)
             compare = comparing(settings.database_url)
@@ -115,15 +118,17 @@ def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_
         "bodies_deleted": found.deleted,
         "bodies_archived": found.archived,
         "rows_archived": found.gone,
+        "files_removed": sorted(removed),
         "problems": [{"place": place, "what": what} for place, what in rows],
     }
-    emit(told, as_json, lambda: _print(rows, found))
+    emit(told, as_json, lambda: _print(rows, found, removed.values()))
     raise SystemExit(exits.PROBLEMS if problems else exits.DONE)
 
 
-def _print(rows: list[tuple[str, str]], found: Findings) -> None:
+def _print(rows: list[tuple[str, str]], found: Findings, removed: Iterable[PruneRecord]) -> None:
     if not rows:
-        click.echo(_summary(found))
+        for line in (_summary(found), *removed_lines(removed)):
+            click.echo(line)
         return
     table(rows[:MOST_SHOWN])
     if len(rows) > MOST_SHOWN:
@@ -134,7 +139,7 @@ def _summary(found: Findings) -> str:
     gone = found.deleted - found.archived
     archived = f", the bytes of {found.archived} lie in archives" if found.archived else ""
     deleted = f", {gone} of them without their bytes" if gone else ""
-    archived += f", {found.gone} lie in archives as a whole" if found.gone else ""
+    archived += f", the rows of {found.gone} were pruned" if found.gone else ""
     return f"all well: {found.size} entries{archived}{deleted}, {found.checkpoints} checkpoints"
 
 
@@ -187,8 +192,9 @@ def schemas_of(settings: Settings, edition: str) -> dict[str, bytes]:
 def export(settings: Settings, folder: str) -> None:
     """Write the whole log into a folder: entries, hashes and checkpoint as C2SP's tlog-tiles.
 
-    Entries hold digests, no messages. bin/verify-evidence checks the folder, and so does whatever
-    else reads tiled logs. Exit code 1: nothing is sealed yet.
+    Entries hold digests, no messages. Those of archive files that went by retention are left out: their
+    hashes stand for them. bin/verify-evidence checks the folder, and so does whatever else reads tiled
+    logs. Exit code 1: nothing is sealed yet.
 
     \b
     Example:
@@ -200,11 +206,20 @@ def export(settings: Settings, folder: str) -> None:
             click.echo("nothing is sealed yet", err=True)
             raise SystemExit(exits.PROBLEMS)
         known = log.archives() if log.gone() else ()
-        archived = entries_of(Path(settings.archive), known)
+        archived = entries_of(Path(settings.archive), known, log.removed().keys())
         with progress("entries", head.size) as advance:
             for name, content in bundle.export(log, advance, archived, known[-1].end if known else 0):
                 write_file(Path(folder, name), content)
     click.echo(f"{head.size} entries in {folder}")
+
+
+def removed_lines(removed: Iterable[PruneRecord]) -> Iterator[str]:
+    """Of each run of archive files that went by retention, what is left of them."""
+    for run in removed_runs(removed):
+        first, *_, last = sorted([run[0].at, *(one.at for one in run)])
+        days = dict.fromkeys(local_time(at)[:10] for at in (first, last))
+        files = f"archive files of leaves {run[0].first} to {run[-1].last}"
+        yield f"{files} were removed by retention, {' to '.join(days)}; the log is proved by its hashes"
 
 
 def verifiers(settings: Settings, given: tuple[str, ...]) -> list[Verifier]:

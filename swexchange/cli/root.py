@@ -16,7 +16,7 @@ from swexchange.plain import plain
 from swexchange.settings import Settings, from_environment
 
 _MODULES = {
-    "archive": ("archive", "archive_search"),
+    "archive": ("archive", "archive_prune", "archive_search"),
     "audit": ("audit", "evidence", "reconcile", "witness"),
     "backlog": ("backlog",),
     "backup": ("backup",),

@@ -196,7 +196,10 @@ class Entry:
 
 
 class Event(StrEnum):
-    """What can happen to an exchange beside its ordinary course; ordinary times stand in its rows."""
+    """What can happen to an exchange beside its ordinary course; ordinary times stand in its rows.
+
+    Or to the log itself: then it names no exchange, and its detail is a `core.prune_record`.
+    """
 
     REPEATED = "repeated"  # the same bytes came again; the stored receipt was sent again
     RETURNED = "returned"  # a copy found no queue
@@ -207,6 +210,9 @@ class Event(StrEnum):
     RELEASED = "released"  # an operator had the held message decided again
     DROPPED = "dropped"  # an operator gave up a copy; the detail says who and why
     REPLAYED = "replayed"  # an operator's replay sent a copy again, or took the message up anew
+    PRUNING = "pruning"  # an operator begins to take what lies in an archive file out of the database
+    PRUNED = "pruned"  # that is done
+    REMOVED = "removed"  # an archive file goes itself
 
 
 class Fate(StrEnum):

@@ -11,15 +11,18 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import IO
 
 from swexchange.core import merkle
 from swexchange.core.checkpoint import BadNote, Checkpoint, Verifier, trusted
 from swexchange.core.log import Archived
+from swexchange.core.model import Event
+from swexchange.core.prune_record import PruneRecord
 from swexchange.errors import ConfigFault
 
 FORMAT = "swexchange-archive/v1"
@@ -186,9 +189,12 @@ class ArchiveFile:
             raise ValueError(f"the keys of the rules of leaf {leaf} are not what was logged")
 
 
-def entries_of(folder: Path, archives: Iterable[Archived]) -> Iterator[bytes]:
-    """The entries of archive files in order. Raises Damaged."""
+def entries_of(folder: Path, archives: Iterable[Archived], removed: Set[str] = frozenset()) -> Iterator[bytes | None]:
+    """The entries of archive files in order, None for each of a file that went by retention. Raises Damaged."""
     for one in archives:
+        if one.name in removed:
+            yield from repeat(None, one.leaves)
+            continue
         with closing(ArchiveFile(folder / one.name)) as file:
             yield from (stored.entry for stored in file.records())
 
@@ -200,6 +206,14 @@ def gaps(archives: Sequence[Archived]) -> Iterator[tuple[str, str]]:
         if one.first != end:
             yield one.name, f"between leaf {end} and its first, {one.first}, something is missing or twice"
         end = one.end
+
+
+def unknown_removals(archives: Sequence[Archived], records: Iterable[PruneRecord]) -> Iterator[tuple[str, str]]:
+    """Files that the log says were removed, and that are none of these: the file, and what is wrong."""
+    known = {(one.name, one.digest.hex()) for one in archives}
+    for record in records:
+        if record.event is Event.REMOVED and (record.file, record.sha256) not in known:
+            yield record.file, "the log says that it was removed, the database knows no such file, or another"
 
 
 def _trusted(note: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, object]:

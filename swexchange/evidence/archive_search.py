@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from swexchange.core.search import Filter
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Manifest, Stored
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = ("message_id", "sender", "type", "outcome", "code", "route")
 _TEXTS = ("exchange", "message_id", "sender", "type", "outcome", "code", "rules", "envelope", "edition")
 
@@ -81,11 +81,20 @@ def _milliseconds(exchange_id: str) -> int:
 
 
 def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def is_held(stored: Stored, holds: Iterable[Filter]) -> bool:
+    """Whether a leaf, with its details, is an exchange that one of these holds finds, or perhaps did.
+
+    Outcome and receivers of an exchange may have changed behind its entry: an answer found its parent, a replay
+    added a copy. So these two are not looked at, and rather too much is held.
+    """
+    return any(_matching(stored, replace(wanted, outcome="", receiver="")) for wanted in holds)
 
 
 def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def _matching(stored: Stored, wanted: Filter) -> dict[str, Any] | None:

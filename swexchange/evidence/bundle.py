@@ -143,11 +143,11 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
 
 
 def export(
-    log: Log, advance: Callable[[int], object] = lambda _: None, archived: Iterable[bytes] = (), end: int = 0
+    log: Log, advance: Callable[[int], object] = lambda _: None, archived: Iterable[bytes | None] = (), end: int = 0
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
     """The log as files of C2SP's tlog-tiles: entries, then hashes, then the checkpoint. `advance` is told of each.
 
-    The entries before leaf `end` are taken from `archived`.
+    The entries before leaf `end` are taken from `archived`; a tile of entries of which one is None is left out.
     """
     signed = log.checkpoint_over(0)
     if signed is None:
@@ -156,8 +156,10 @@ def export(
     entries = chain(archived, (leaf.entry for span in spans for leaf in log.leaves(span)))
     for number in range(-(-signed.size // WIDTH)):
         width = min(WIDTH, signed.size - number * WIDTH)
-        bundle = b"".join(len(entry).to_bytes(2) + entry for entry in islice(entries, width))
-        yield _path("entries", number, width), bundle
+        some = list(islice(entries, width))
+        if None not in some:
+            bundle = b"".join(len(entry).to_bytes(2) + entry for entry in some if entry is not None)
+            yield _path("entries", number, width), bundle
         advance(width)
     for level, count in enumerate(widths(signed.size)):
         for number in range(-(-count // WIDTH)):

@@ -1,25 +1,43 @@
 """Takes old messages out of the database: only what lies in an archive file that was read back and proved just now.
 
+And, last of all, the archive files themselves: what is left then are the hashes of the log.
+
 In small transactions with pauses, so that the traffic does not feel it. It may die anywhere: what was
-emptied stands in the archive, the rest is emptied by the next run.
+emptied stands in the archive, the rest is emptied by the next run. Who prunes what is an entry of the
+log before it begins: a run that dies is on record too.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import closing
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from swexchange.core.checkpoint import Verifier
 from swexchange.core.log import Archived
+from swexchange.core.model import Event
+from swexchange.core.prune_record import PruneRecord
+from swexchange.core.search import Filter
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
-from swexchange.evidence.archive_file import ArchiveFile, Damaged
+from swexchange.durable import remove_file
+from swexchange.errors import ConfigFault
+from swexchange.evidence.archive_file import ArchiveFile, Damaged, Stored
+from swexchange.evidence.archive_search import EPOCH, is_held
+from swexchange.evidence.folder_lock import locked
 from swexchange.evidence.pace import Pace
+
+
+class Prunable(Protocol):
+    """What of an archive file still lies in the database, as far as its age goes."""
+
+    @property
+    def messages(self) -> int:
+        """How many may go."""
 
 
 class Log(Protocol):
@@ -30,6 +48,12 @@ class Log(Protocol):
 
     def tile(self, level: int, number: int) -> bytes:
         """The hashes of a tile; b'' where there is none."""
+
+    def note_pruning(self, record: PruneRecord) -> None:
+        """Add to the log what is about to be pruned, or was."""
+
+    def prunable(self, one: Archived, before: datetime) -> Prunable:
+        """What `prune` would do."""
 
     def prune(self, one: Archived, before: datetime, kept: Set[int]) -> Iterator[int]:
         """Empty messages of an archive file, those of `kept` (seq), a few in each transaction: how many in each."""
@@ -44,43 +68,145 @@ class Rows(Log, Protocol):
     def archives_with_rows(self, before: datetime) -> Sequence[Archived]:
         """Archive files with exchanges received before a time, of which rows are in the database; oldest first."""
 
+    def old_rows(self, one: Archived, before: datetime) -> int:
+        """How many exchanges of a file `prune_rows` would take out, once their messages are gone."""
+
+    def old_events(self, one: Archived, before: datetime) -> int:
+        """How many events of a file `prune_rows` would take out whose exchanges are gone already."""
+
     def prune_rows(self, one: Archived, before: datetime, now: datetime) -> Iterator[int]:
         """Take out exchanges of a file and events about them: how many rows in each transaction."""
 
 
+class Files(Rows, Protocol):
+    """The audit log as the pruner of archive files needs it."""
+
+    def archives(self) -> Sequence[Archived]:
+        """All archive files in the order of their leaves."""
+
+    def removed(self) -> Mapping[str, PruneRecord]:
+        """The archive files that went by retention, by name; only such as the log says of the very file."""
+
+    def archives_without_rows(self, before: datetime) -> Sequence[Archived]:
+        """Archive files whose exchanges came before a time, of which nothing is in the database; oldest first."""
+
+    def holds(self) -> Mapping[int, Filter]:
+        """The holds in force, by number."""
+
+    def note_removal(self, record: PruneRecord, considered: Set[int]) -> bool:
+        """Record in the log that an archive file goes; once this returns it is to be deleted.
+
+        False where it was recorded before, or where a hold is in force that was not considered.
+        """
+
+
 class Pruner:
-    """Prunes a database of what lies in the archive files of a folder."""
+    """Prunes a database of what lies in the archive files of a folder, and the folder of the oldest."""
 
     def __init__(
         self,
-        log: Rows,
+        log: Files,
         folder: Path,
         keys: Sequence[Verifier],
+        by: str,
         clock: Callable[[], datetime],
         rest: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._log, self._folder, self._keys = log, folder, keys
+        self._log, self._folder, self._keys, self._by = log, folder, keys, by
         self._clock, self._rest = clock, rest
 
-    def prune(self, before: datetime) -> Iterator[int]:
-        """Empty the messages received before a time; how many in each small step.
+    def prune(self, age: timedelta) -> Iterator[int]:
+        """Empty the messages received longer ago; how many in each small step.
 
         Raises Damaged at the first archive file that does not prove what it should; of it nothing is emptied.
         """
+        before = self._clock() - age
         for one in self._log.full_archives(before):
             kept = self._proved(one)
             crashpoint("prune-proved")
-            yield from self._slowly(self._log.prune(one, before, kept))
+            most = self._log.prunable(one, before).messages
+            yield from self._recorded(one, _said("body", age), most, self._log.prune(one, before, kept))
             self._log.emptied(one, self._clock())
 
-    def prune_rows(self, before: datetime) -> Iterator[int]:
-        """Take out exchanges received before a time, whose messages are gone; how many rows in each small step.
+    def prune_rows(self, age: timedelta) -> Iterator[int]:
+        """Take out exchanges received longer ago, whose messages are gone; how many rows in each small step.
 
         Raises Damaged as `prune` does.
         """
+        before = self._clock() - age
         for one in self._log.archives_with_rows(before):
             self._proved(one)
-            yield from self._slowly(self._log.prune_rows(one, before, self._clock()))
+            most = self._log.old_rows(one, before) + self._log.old_events(one, before)
+            steps = self._log.prune_rows(one, before, self._clock())
+            yield from self._recorded(one, _said("metadata", age), most, steps)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else prunes by this folder meanwhile. Raises Busy, ConfigFault."""
+        with locked(self._folder / "prune.lock", "another one prunes by this folder"):
+            yield
+
+    def remove_files(self, age: timedelta) -> Iterator[Archived]:
+        """Remove the archive files that `removable` finds, each as it is told.
+
+        First the log says so, then the file goes: one that a crash left in between is removed by the next run.
+        """
+        self._remove_left()
+        for one, considered in self.removable(age):
+            record = PruneRecord.of(one, self._clock(), Event.REMOVED, _said("evidence", age), self._by, one.leaves)
+            if self._log.note_removal(record, considered):
+                crashpoint("removal-noted")
+                self._remove(one)
+                yield one
+
+    def removable(self, age: timedelta) -> Iterator[tuple[Archived, Set[int]]]:
+        """The archive files of which every entry is older and none is under a hold, with the holds looked at.
+
+        Only files that were proved just now, and of which nothing is in the database. Raises Damaged at the first
+        that does not prove what it should, or is not there.
+        """
+        before = self._clock() - age
+        for one in self._log.archives_without_rows(before):
+            self._proved(one)
+            holds = self._log.holds()
+            if not any(_at(stored) >= before or is_held(stored, holds.values()) for stored in self._details(one)):
+                yield one, holds.keys()
+
+    def _remove_left(self) -> None:
+        """Files that the log says are removed; one that came under a hold since then stays for now."""
+        removed, holds = self._log.removed(), self._log.holds().values()
+        for one in self._log.archives():
+            if one.name in removed and (self._folder / one.name).exists():
+                self._proved(one)
+                if not any(is_held(stored, holds) for stored in self._details(one)):
+                    self._remove(one)
+
+    def _details(self, one: Archived) -> Iterator[Stored]:
+        with closing(ArchiveFile(self._folder / one.name)) as file:
+            yield from file.records(("details",))
+
+    def _remove(self, one: Archived) -> None:
+        path = self._folder / one.name
+        try:
+            remove_file(path)
+        except OSError as error:
+            raise ConfigFault(f"the archive file cannot be removed: {error.strerror}", where=str(path)) from None
+
+    def _recorded(self, one: Archived, retention: str, most: int, steps: Iterator[int]) -> Iterator[int]:
+        """The steps, between what the log keeps of them: how many may go now, and how many went."""
+
+        def note(event: Event, count: int) -> None:
+            self._log.note_pruning(PruneRecord.of(one, self._clock(), event, retention, self._by, count))
+
+        if most:
+            note(Event.PRUNING, most)
+            crashpoint("prune-noted")
+        done = 0
+        for count in self._slowly(steps):
+            done += count
+            yield count
+        if done:
+            note(Event.PRUNED, done)
 
     def _slowly(self, steps: Iterator[int]) -> Iterator[int]:
         pause = Pace(self._rest)
@@ -97,3 +223,14 @@ class Pruner:
                 raise Damaged(file.path, "the archive file is of another log")
             stored = (stored for stored in file.records(("messages",)) if stored.parts.get("messages"))
             return {json.loads(stored.entry)["seq"] for stored in stored}
+
+
+def _at(stored: Stored) -> datetime:
+    """When a leaf came: an exchange was received, an event happened."""
+    said = json.loads(stored.entry)
+    return EPOCH + timedelta(microseconds=said["received_at" if stored.is_exchange else "at"])
+
+
+def _said(name: str, age: timedelta) -> str:
+    """A class of retention with its age, as the log keeps it."""
+    return f"{name} {age.days} days"

@@ -1,4 +1,4 @@
-"""How long things are kept in the database once they lie in archive files."""
+"""How long things are kept in the database once they lie in archive files, and how long those."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Retention:
 
     body: timedelta | None = None  # the messages' bytes
     metadata: timedelta | None = None  # whole exchanges, whose messages are gone
+    evidence: timedelta | None = None  # archive files, of which nothing is in the database
 
 
 def read_retention(sheet: Sheet) -> Retention:
@@ -23,4 +24,7 @@ def read_retention(sheet: Sheet) -> Retention:
     if found.metadata and (found.body is None or found.body > found.metadata):
         do = "Give body an age that is not above it: a message goes before its exchange"
         sheet.problem("retention.metadata is younger than retention.body", ("retention", "metadata"), do)
+    if found.evidence and (found.metadata is None or found.metadata >= found.evidence):
+        do = "Give metadata an age below it: an exchange goes before the file that proves it"
+        sheet.problem("retention.evidence is not older than retention.metadata", ("retention", "evidence"), do)
     return found

@@ -11,12 +11,12 @@ from swexchange.store.attempts import Attempts
 from swexchange.store.audit_log import AuditLog
 from swexchange.store.backlog import Backlog
 from swexchange.store.evidence import Evidence
+from swexchange.store.file_pruning import FilePruning
 from swexchange.store.history import History
 from swexchange.store.holds import Holds
 from swexchange.store.owed import FullLedger
 from swexchange.store.replay_run import Runner, Running
 from swexchange.store.replays import Replays
-from swexchange.store.row_pruning import RowPruning
 from swexchange.store.tally import Tally
 from swexchange.store.version import require_current
 
@@ -26,12 +26,12 @@ __all__ = [
     "AuditLog",
     "Backlog",
     "Evidence",
+    "FilePruning",
     "Filter",
     "FullLedger",
     "History",
     "Holds",
     "Replays",
-    "RowPruning",
     "Runner",
     "Running",
     "Tally",
@@ -79,10 +79,13 @@ def open_archives(url: str) -> AbstractContextManager[Archives]:
     return closing(Archives(url))
 
 
-def open_pruning(url: str) -> AbstractContextManager[RowPruning]:
-    """What may be taken out of the database. Raises ConfigFault unless the database is at the current version."""
+def open_pruning(url: str) -> AbstractContextManager[FilePruning]:
+    """What may be taken out of the database, and out of archives.
+
+    Raises ConfigFault unless the database is at the current version.
+    """
     require_current(url)
-    return closing(RowPruning(url))
+    return closing(FilePruning(url))
 
 
 def open_holds(url: str) -> AbstractContextManager[Holds]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, insert, select
 
 from swexchange.core.log import Archived, Kind, LoggedRules, Record, Span
+from swexchange.core.model import Event
+from swexchange.core.prune_record import PruneRecord
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import archive
 from swexchange.store.evidence import Evidence
 from swexchange.store.evidence_tables import rules, sealed
 from swexchange.store.exhibit import entries_of
-from swexchange.store.tables import HAS_BYTES, exchange
+from swexchange.store.tables import HAS_BYTES, event, exchange
 
+THE_LOG = ""  # event.exchange_id of what happened to the log itself
 _COLUMNS = {"first": "first_leaf"} | {name: name for name in ("leaves", "name", "digest", "size", "since", "until")}
 
 
@@ -34,6 +37,17 @@ class Archives(Evidence):
         with self._reading() as connection:
             found = connection.execute(query).mappings().all()
         yield from (Archived(**{name: row[column] for name, column in _COLUMNS.items()}) for row in found)
+
+    def prune_records(self) -> Sequence[PruneRecord]:
+        """What was pruned and removed, by whom, as the log keeps it, oldest first."""
+        query = select(event.c.at, event.c.event, event.c.detail).where(event.c.exchange_id == THE_LOG)
+        with self._reading() as connection:
+            return _records(connection, query.order_by(event.c.id))
+
+    def removed(self) -> Mapping[str, PruneRecord]:
+        """The archive files that went by retention, by name; only such as the log says of the very file."""
+        with self._reading() as connection:
+            return removed_files(connection)
 
     def spans_from(self, leaf: int, most: int = 100) -> Sequence[Span]:
         """The next spans that begin with this leaf or behind it, in order; spans without leaves are left out."""
@@ -76,6 +90,21 @@ class Archives(Evidence):
         row = {column: getattr(made, name) for name, column in _COLUMNS.items()}
         with self._writing() as connection:
             connection.execute(insert(archive), {**row, "made_at": rows.microseconds(now)})
+
+
+def removed_files(connection: Connection) -> Mapping[str, PruneRecord]:
+    """The archive files that went by retention, by name."""
+    known = connection.execute(select(archive.c.name, archive.c.digest)).all()
+    files = {(name, bytes(digest).hex()) for name, digest in known}
+    this = and_(event.c.exchange_id == THE_LOG, event.c.event == str(Event.REMOVED))
+    query = select(event.c.at, event.c.event, event.c.detail).where(this).order_by(event.c.id)
+    return {one.file: one for one in _records(connection, query) if (one.file, one.sha256) in files}
+
+
+def _records(connection: Connection, query: Select[Any]) -> list[PruneRecord]:
+    """What cannot be read explains nothing; whoever changed it is found by an audit."""
+    found = (PruneRecord.read(rows.moment(at), name, detail) for at, name, detail in connection.execute(query).all())
+    return [record for record in found if record]
 
 
 def archive_of(connection: Connection, batch_id: int) -> str:

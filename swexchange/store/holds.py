@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -85,10 +85,15 @@ def lock(connection: Connection) -> None:
         connection.execute(_LOCK)
 
 
+def in_force(connection: Connection) -> Mapping[int, Filter]:
+    """What the holds in force hold, by number."""
+    found = connection.execute(select(hold.c.id, hold.c.wanted).where(hold.c.lifted_at.is_(None))).all()
+    return {number: _read(text) for number, text in found}
+
+
 def is_held(connection: Connection) -> ColumnElement[bool]:
     """Whether an exchange is under a hold that is in force."""
-    wanted = connection.execute(select(hold.c.wanted).where(hold.c.lifted_at.is_(None))).scalars()
-    held = [and_(true(), *conditions(_read(text))) for text in wanted]
+    held = [and_(true(), *conditions(wanted)) for wanted in in_force(connection).values()]
     return or_(*held) if held else not_(true())
 
 

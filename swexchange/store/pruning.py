@@ -9,14 +9,16 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select, text, update
 
 from swexchange.core.log import Archived, Kind
-from swexchange.core.model import Outcome
+from swexchange.core.model import Happening, Outcome
+from swexchange.core.prune_record import PruneRecord
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import archive
-from swexchange.store.archives import Archives
+from swexchange.store.archives import THE_LOG, Archives
 from swexchange.store.audit_log import is_waiting_for_an_operator
 from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import sealed
 from swexchange.store.holds import is_held, lock
+from swexchange.store.ledger import note
 from swexchange.store.tables import DUE, OUTSTANDING, QUEUED, batch, copy, exchange, replay_item
 
 AT_ONCE = 100  # messages in one transaction
@@ -72,6 +74,11 @@ class Pruning(Archives):
             yield len(these)
             after = found[-1]
 
+    def note_pruning(self, record: PruneRecord) -> None:
+        """Add to the log what is about to be pruned, or was."""
+        with self._writing() as connection:
+            note_record(connection, record)
+
     @staticmethod
     def _lock(connection: Connection) -> None:
         """No hold is placed, and no replay takes an exchange on, while this transaction lasts."""
@@ -86,6 +93,11 @@ class Pruning(Archives):
             if connection.execute(full).first() is None:
                 this = update(archive).where(archive.c.first_leaf == one.first)
                 connection.execute(this.values(emptied_at=rows.microseconds(now)))
+
+
+def note_record(connection: Connection, record: PruneRecord) -> None:
+    """Add it to the log: an event that is sealed as a leaf like any other, and never pruned."""
+    note(connection, [Happening(THE_LOG, record.event, record.detail())], rows.microseconds(record.at))
 
 
 _has_bytes = func.length(exchange.c.body) > 0

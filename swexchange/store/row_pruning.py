@@ -17,6 +17,7 @@ from swexchange.core.log import Archived, Kind, Span
 from swexchange.core.model import Outcome
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import archive, gone, taken
+from swexchange.store.archives import THE_LOG
 from swexchange.store.evidence_tables import sealed
 from swexchange.store.holds import is_held
 from swexchange.store.pruning import AT_ONCE, Pruning, is_open
@@ -37,6 +38,15 @@ class RowPruning(Pruning):
         with self._reading() as connection:
             for span in _spans(connection, one, Kind.BATCH):
                 query = select(func.count()).select_from(exchange).where(*_old(connection, span, before))
+                count += connection.execute(query).scalar_one()
+        return count
+
+    def old_events(self, one: Archived, before: datetime) -> int:
+        """How many events of a file `prune_rows` would take out whose exchanges are gone already."""
+        count = 0
+        with self._reading() as connection:
+            for span in _spans(connection, one, Kind.EVENT):
+                query = select(func.count()).select_from(event).where(*_old_events(span, before))
                 count += connection.execute(query).scalar_one()
         return count
 
@@ -100,15 +110,23 @@ def _take_exchanges(connection: Connection, span: Span, before: datetime) -> int
     return len(found)
 
 
-def _take_events(connection: Connection, span: Span, before: datetime) -> int:
-    """Events of exchanges that are gone; never the newest, whose number would be given out again."""
+def _old_events(span: Span, before: datetime) -> Sequence[ColumnElement[bool]]:
+    """Events of exchanges that are gone; never the newest, whose number would be given out again.
+
+    Nor those of the log itself: they say what is gone.
+    """
     newest = select(func.max(event.c.id)).scalar_subquery()
-    query = select(event.c.id).where(
+    return (
         event.c.id.between(span.first, span.last),
         event.c.id < newest,
         event.c.at < rows.microseconds(before),
+        event.c.exchange_id != THE_LOG,
         ~exists().where(exchange.c.exchange_id == event.c.exchange_id),
     )
+
+
+def _take_events(connection: Connection, span: Span, before: datetime) -> int:
+    query = select(event.c.id).where(*_old_events(span, before))
     found = list(connection.execute(query.limit(AT_ONCE)).scalars())
     connection.execute(delete(event).where(event.c.id.in_(found)))
     return len(found)
@@ -122,7 +140,8 @@ def _note_gone(connection: Connection, span: Span, now: datetime) -> None:
 
 def _has_rows(connection: Connection, span: Span) -> bool:
     if span.kind is Kind.EVENT:
-        query: Any = select(event.c.id).where(event.c.id.between(span.first, span.last))
+        inside = and_(event.c.id.between(span.first, span.last), event.c.exchange_id != THE_LOG)
+        query: Any = select(event.c.id).where(inside)
     else:
         query = select(exchange.c.seq).where(exchange.c.seq.between(*leaves.seqs(span.first, span.last)))
     return connection.execute(query.limit(1)).first() is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,9 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import ArchiveFile, Damaged
 from swexchange.evidence.archive_search import find, search
-from swexchange.evidence.archiver import Archiver, Bounds
-from swexchange.evidence.auditor import Findings, audit
-from swexchange.evidence.pruner import Pruner
-from swexchange.store import FullLedger, RowPruning, open_audit_log, open_history, open_holds, open_pruning
+from swexchange.store import FilePruning, FullLedger, open_audit_log, open_history, open_holds, open_pruning
 from swexchange.store.pruning import AT_ONCE
-from tests.contract.conftest import Database, sealer_of
+from tests.contract.conftest import Database
 from tests.contract.exchanges import (
     ALICE,
     BOB,
@@ -40,54 +37,19 @@ from tests.contract.exchanges import (
     rejected,
     waiting,
 )
+from tests.contract.place import AGE, LATER, Place
 
-LATER = after(days=401)
 KEYED = BusinessKey("EntryId", "530420261000000017")
 
 
 @pytest.fixture
-def log(database: Database) -> Iterator[RowPruning]:
+def log(database: Database) -> Iterator[FilePruning]:
     with open_pruning(database.url) as opened:
         yield opened
 
 
-class Place:
-    """A log, its sealer, its archive files, and who prunes."""
-
-    def __init__(self, log: RowPruning, folder: Path) -> None:
-        self.log, self.folder = log, folder / "archive"
-        self.sealer = sealer_of(log, folder / "audit.head")
-
-    def archive(self) -> None:
-        """Seal and archive everything."""
-        while self.sealer.seal():
-            pass
-        keys = [self.sealer.verifier]
-        list(Archiver(self.log, self.folder, keys, lambda: NOW, lambda _: None, Bounds(10)).write_all(everything=True))
-
-    @property
-    def pruner(self) -> Pruner:
-        """Who prunes, without pauses."""
-        return Pruner(self.log, self.folder, [self.sealer.verifier], lambda: NOW, lambda _: None)
-
-    def prune(self, before: datetime = LATER) -> int:
-        """How many messages went."""
-        return sum(self.pruner.prune(before))
-
-    def prune_rows(self, before: datetime = LATER) -> int:
-        """How many rows of exchanges and events went."""
-        return sum(self.pruner.prune_rows(before))
-
-    def verify(self) -> Findings:
-        """What an audit finds, which is nothing wrong."""
-        found, last = Findings(), self.log.last_archive()
-        archived, keys = last.end if last else 0, [self.sealer.verifier]
-        assert list(audit(self.log, keys, {}, found, archived=archived, gone=self.log.gone())) == []
-        return found
-
-
 @pytest.fixture
-def place(log: RowPruning, tmp_path: Path) -> Place:
+def place(log: FilePruning, tmp_path: Path) -> Place:
     return Place(log, tmp_path)
 
 
@@ -297,8 +259,7 @@ def test_traffic_goes_on_while_it_prunes(database: Database, ledger: FullLedger,
         rests.append(seconds)
         deliver(ledger, accepted(f"LIVE{len(rests)}"))
 
-    pruner = Pruner(place.log, place.folder, [place.sealer.verifier], lambda: NOW, rest)
-    assert list(pruner.prune(LATER)) == [AT_ONCE, 20]
+    assert list(place.pruner(rest=rest).prune(AGE)) == [AT_ONCE, 20]
     assert with_bytes(database) == {"LIVE1", "LIVE2"}
     assert all(seconds > 0 for seconds in rests)
 
@@ -306,7 +267,7 @@ def test_traffic_goes_on_while_it_prunes(database: Database, ledger: FullLedger,
 def test_a_hold_placed_while_it_prunes_holds_the_rest(database: Database, ledger: FullLedger, place: Place) -> None:
     deliver(ledger, *(accepted(f"M{n}") for n in range(AT_ONCE + 20)))
     place.archive()
-    pruning = place.pruner.prune(LATER)
+    pruning = place.pruner().prune(AGE)
     assert next(pruning) == AT_ONCE
     with open_holds(database.url) as holds:
         holds.add(Filter(sender=ALICE), "alice@desk", "case 117", NOW)
@@ -326,7 +287,7 @@ def rows_left(database: Database) -> tuple[int, ...]:
 def test_whole_exchanges_go_and_their_place_in_the_log_is_still_proved(
     database: Database, ledger: FullLedger, place: Place
 ) -> None:
-    """First the message, then the exchange; the newest event stays, so that its number is given to no other."""
+    """First the message, then the exchange; what says so stays, as events of the log itself."""
     many = [accepted(f"M{n}", keys=[KEYED]) for n in range(AT_ONCE + 20)]
     deliver(ledger, *many, rejected())
     with ledger.write(set(), NOW, RULES) as book:
@@ -336,14 +297,14 @@ def test_whole_exchanges_go_and_their_place_in_the_log_is_still_proved(
     assert place.prune_rows() == 0
     assert sum(place.log.old_rows(one, LATER) for one in place.log.archives_with_rows(LATER)) == AT_ONCE + 21
     place.prune()
-    assert place.prune_rows() == AT_ONCE + 21 + 1
-    assert rows_left(database) == (0, 0, 0, 1)
+    assert place.prune_rows() == AT_ONCE + 21 + 2
+    assert rows_left(database) == (0, 0, 0, len(place.log.prune_records()))
     found = place.verify()
-    assert (found.size, found.gone) == (AT_ONCE + 23, AT_ONCE + 22)
+    assert (found.size, found.gone) == (AT_ONCE + 23, AT_ONCE + 23)
     deliver(ledger, accepted("NEXT"))
     place.archive()
     place.prune(NOW)
-    assert place.verify().size == AT_ONCE + 24
+    assert place.verify().size == AT_ONCE + 24 + len(place.log.prune_records())
     assert place.prune_rows() == 0
 
 

@@ -158,7 +158,7 @@ def with_bytes(home: House) -> int:
         return found
 
 
-@pytest.mark.parametrize("point", ["prune-proved", "pruned"])
+@pytest.mark.parametrize("point", ["prune-proved", "prune-noted", "pruned"])
 def test_killed_while_pruning_the_next_goes_on(home: House, aged: dict[str, str], point: str) -> None:
     """And whatever was pruned stays known: a repeat gets its receipt, the log fits together."""
     asked = home.cli("archive", "prune", "--json", environment=aged)
@@ -223,10 +223,61 @@ def test_whole_exchanges_are_pruned_later_and_their_messages_never_take_effect_a
     assert found["outcome"] == "accepted"
 
 
-def test_a_retention_that_cannot_be_is_refused(home: House) -> None:
+def test_archive_files_are_removed_last_and_everybody_is_told(home: House, aged: dict[str, str]) -> None:
+    """Killed between record and removal, too: the next run deletes the file, and the record is there once."""
+    home.edit("{body: 400 days}", "{body: 400 days, metadata: 450 days, evidence: 460 days}")
+    (only,) = listed(home, aged)
+    asked = json.loads(home.cli("archive", "prune", "--json", environment=aged).stdout)
+    assert (asked["messages"], asked["exchanges"], asked["files"]) == (MESSAGES, MESSAGES, [])
+    assert home.cli("archive", "log", environment=aged).returncode == 1
+    died = home.cli("archive", "prune", "--yes", environment=aged | {"SWX_CRASH_AT": "removal-noted"})
+    assert died.returncode == -signal.SIGKILL
+    assert listed(home, aged)[0]["there"] == "yes"
+    done = home.cli("archive", "prune", "--yes", environment=aged)
+    assert done.returncode == 0, done.stderr
+    assert (listed(home, aged)[0]["there"], "evidence 460 days" in listed(home, aged)[0]["removed"]) == ("no", True)
+    kept = json.loads(home.cli("archive", "log", "--json", environment=aged).stdout)
+    told = [(one["event"], one["retention"], one["count"]) for one in kept]
+    assert told == [
+        ("pruning", "body 400 days", MESSAGES),
+        ("pruned", "body 400 days", MESSAGES),
+        ("pruning", "metadata 450 days", MESSAGES),
+        ("pruned", "metadata 450 days", MESSAGES),
+        ("removed", "evidence 460 days", MESSAGES),
+    ]
+    assert all("@" in one["by"] and one["file"] == only["name"] for one in kept)
+    said = home.cli("archive", "log", environment=aged).stdout
+    assert (only["name"] in said, "evidence 460 days" in said) == (True, True)
+
+    for command in (("audit", "seal"), ("archive", "write", "--all")):
+        assert home.cli(*command, environment=aged).returncode == 0
+    gone = f"archive files of leaves 0 to {MESSAGES - 1} were removed by retention"
+    for command in (("archive", "verify"), ("audit", "verify")):
+        checked_again = home.cli(*command, environment=aged)
+        assert (checked_again.returncode, gone in checked_again.stdout) == (0, True), checked_again.stdout
+    assert f"removed: leaves 0 to {MESSAGES - 1} are in no archive here: retention (evidence" in checked(home, aged)
+    folder = home.folder / "log"
+    assert home.cli("audit", "export", str(folder), environment=aged).returncode == 0
+    with closing(sqlite3.connect(home.folder / "exchange.db")) as link:
+        link.execute("UPDATE archive SET digest = x'00'")
+        link.commit()
+    lost = home.cli("archive", "verify", environment=aged)
+    assert (lost.returncode, "the database knows no such file, or another" in lost.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{metadata: 400 days}", "retention.metadata is younger than retention.body"),
+        ("{body: 1 days, evidence: 400 days}", "retention.evidence is not older than retention.metadata"),
+        ("{body: 1 days, metadata: 400 days, evidence: 400 days}", "retention.evidence is not older"),
+        ("{body: 1 days, metadata: 2 days, evidence: 1 year}", "The age at which archive files may be removed"),
+    ],
+)
+def test_a_retention_that_cannot_be_is_refused(home: House, given: str, said: str) -> None:
     """By whoever checks the file, not only when somebody prunes."""
-    home.routes.write_text(home.routes.read_text("utf-8") + "\nretention: {metadata: 400 days}\n", "utf-8")
+    home.routes.write_text(home.routes.read_text("utf-8") + f"\nretention: {given}\n", "utf-8")
     for command in (("routes", "check"), ("archive", "prune")):
         done = home.cli(*command)
         assert done.returncode != 0
-        assert "retention.metadata is younger than retention.body" in done.stdout + done.stderr
+        assert said in done.stdout + done.stderr
