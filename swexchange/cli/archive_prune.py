@@ -51,7 +51,9 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
         raise ConfigFault("retention.body is not set: messages are kept for good", where=settings.routes)
     with open_pruning(settings.database_url) as log:
         pruner = Pruner(log, Path(settings.archive), verifiers(settings, keys), operator(), utc_now)
-        told = _planned(log, pruner, retention, retention.body)
+        told = _planned(log, retention, retention.body)
+        if retention.evidence and not yes:  # a run proves them as it comes to them
+            told["files"] = [one.name for one, _ in pruner.removable(retention.evidence)]
         try:
             if yes:
                 with pruner.alone():
@@ -62,8 +64,8 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
         click.echo("nothing was done; --yes does it", err=True)
 
 
-def _planned(log: FilePruning, pruner: Pruner, retention: Retention, body: timedelta) -> dict[str, Any]:
-    """What would go of each class; nothing has yet."""
+def _planned(log: FilePruning, retention: Retention, body: timedelta) -> dict[str, Any]:
+    """What would go of the database; nothing has yet."""
     now = utc_now()
     found = [log.prunable(one, now - body) for one in log.full_archives(now - body)]
     rows = now - retention.metadata if retention.metadata else None
@@ -73,7 +75,6 @@ def _planned(log: FilePruning, pruner: Pruner, retention: Retention, body: timed
         "pruned": 0,
         "exchanges": sum(log.old_rows(one, rows) for one in log.archives_with_rows(rows)) if rows else 0,
         "rows_pruned": 0,
-        "files": [one.name for one, _ in pruner.removable(retention.evidence)] if retention.evidence else [],
         "files_removed": [],
     }
 

@@ -164,7 +164,7 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
             click.echo(f"{what}; `swexchange archive prove {exchange_id}` takes all of it from there", err=True)
         made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), lambda name: schemas_of(settings, name))
     if made is None:
-        hint = f"; if it was pruned, `swexchange archive prove {exchange_id}` has it" if was_pruned else ""
+        hint = f"; if it was pruned, `swexchange archive prove {exchange_id}` may have it" if was_pruned else ""
         click.echo(f"there is no exchange of this id; search finds ids{hint}", err=True)
         raise SystemExit(exits.PROBLEMS)
     path = Path(output or f"{exchange_id}.zip")

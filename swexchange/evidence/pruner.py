@@ -81,14 +81,14 @@ class Rows(Log, Protocol):
 class Files(Rows, Protocol):
     """The audit log as the pruner of archive files needs it."""
 
-    def archives(self) -> Sequence[Archived]:
-        """All archive files in the order of their leaves."""
-
     def removed(self) -> Mapping[str, PruneRecord]:
         """The archive files that went by retention, by name; only such as the log says of the very file."""
 
     def archives_without_rows(self, before: datetime) -> Sequence[Archived]:
-        """Archive files whose exchanges came before a time, of which nothing is in the database; oldest first."""
+        """Archive files whose exchanges came before a time, of which nothing is in the database; oldest first.
+
+        Removed ones too.
+        """
 
     def holds(self) -> Mapping[int, Filter]:
         """The holds in force, by number."""
@@ -149,12 +149,13 @@ class Pruner:
     def remove_files(self, age: timedelta) -> Iterator[Archived]:
         """Remove the archive files that `removable` finds, each as it is told.
 
-        First the log says so, then the file goes: one that a crash left in between is removed by the next run.
+        First the log says so, then the file goes: one that a crash left in between is removed by the next run. Which
+        needs all that a removal needs: a record alone deletes nothing.
         """
-        self._remove_left()
+        removed = self._log.removed()
         for one, considered in self.removable(age):
             record = PruneRecord.of(one, self._clock(), Event.REMOVED, _said("evidence", age), self._by, one.leaves)
-            if self._log.note_removal(record, considered):
+            if one.name in removed or self._log.note_removal(record, considered):
                 crashpoint("removal-noted")
                 self._remove(one)
                 yield one
@@ -165,21 +166,14 @@ class Pruner:
         Only files that were proved just now, and of which nothing is in the database. Raises Damaged at the first
         that does not prove what it should, or is not there.
         """
-        before = self._clock() - age
+        before, removed = self._clock() - age, self._log.removed()
         for one in self._log.archives_without_rows(before):
+            if one.name in removed and not (self._folder / one.name).exists():
+                continue
             self._proved(one)
             holds = self._log.holds()
             if not any(_at(stored) >= before or is_held(stored, holds.values()) for stored in self._details(one)):
                 yield one, holds.keys()
-
-    def _remove_left(self) -> None:
-        """Files that the log says are removed; one that came under a hold since then stays for now."""
-        removed, holds = self._log.removed(), self._log.holds().values()
-        for one in self._log.archives():
-            if one.name in removed and (self._folder / one.name).exists():
-                self._proved(one)
-                if not any(is_held(stored, holds) for stored in self._details(one)):
-                    self._remove(one)
 
     def _details(self, one: Archived) -> Iterator[Stored]:
         with closing(ArchiveFile(self._folder / one.name)) as file:

@@ -22,11 +22,12 @@ class FilePruning(RowPruning):
     """A database as pruner.Files; for one thread. Close it."""
 
     def archives_without_rows(self, before: datetime) -> list[Archived]:
-        """Archive files whose exchanges came before a time, of which nothing is in the database; oldest first."""
+        """Archive files whose exchanges came before a time, of which nothing is in the database; oldest first.
+
+        Removed ones too.
+        """
         old = and_(archive.c.until < rows.microseconds(before), archive.c.rows_gone_at.is_not(None))
-        removed = self.removed()
-        found = self._archives(select(archive).where(old).order_by(archive.c.first_leaf))
-        return [one for one in found if one.name not in removed]
+        return list(self._archives(select(archive).where(old).order_by(archive.c.first_leaf)))
 
     def holds(self) -> Mapping[int, Filter]:
         """The holds in force, by number."""

@@ -109,9 +109,15 @@ def test_the_oldest_files_go_and_a_stranger_is_told(filled: Place) -> None:
     gone = filled.prune_all()
     assert gone == [one.name for one in filled.log.archives()]
     assert names(filled) == wrong(filled) == []
+    kept = filled.log.checkpoint_at(3), filled.log.checkpoint_at(9)
     filled.archive()
     (record, *_) = filled.log.removed().values()
     said = proved(filled)
+    assert kept[0]
+    assert kept[1]
+    trust = verifier.Trust([str(filled.sealer.verifier)], [], [one.note for one in kept if one])
+    not_compared = [line for line in verifier.verify(str(filled.folder), trust, []) if line.startswith("not compared")]
+    assert [line.split(" entries")[0] for line in not_compared] == ["not compared: a kept checkpoint of 3"]
     assert any(
         line.startswith("removed: leaves 0 to 8 are in no archive here: retention (evidence 400") for line in said
     )
@@ -160,6 +166,18 @@ def test_a_record_of_another_file_explains_nothing(filled: Place) -> None:
     assert filled.log.removed() == {}
     (filled.folder / first.name).unlink()
     assert wrong(filled) == [first.name, first.name]
+
+
+def test_a_record_alone_deletes_nothing(filled: Place) -> None:
+    """Whoever can write into the database cannot have young files deleted by the next run."""
+    young = filled.log.archives()[-1]
+    forged = PruneRecord.of(young, NOW, Event.REMOVED, "evidence 1 days", "mallory@desk", 3)
+    assert filled.log.note_removal(forged, frozenset())
+    assert filled.remove_files() == []
+    filled.prune()
+    filled.prune_rows()
+    assert filled.remove_files(NOW) == []
+    assert young.name in names(filled)
 
 
 def test_what_the_log_cannot_mean_is_no_record(ledger: FullLedger, filled: Place) -> None:
@@ -250,7 +268,7 @@ def test_a_file_whose_removal_died_is_removed_by_the_next(
         assert len(filled.remove_files()) == 2
         assert names(filled) == [first.name]
         holds.lift(number, OPERATOR, "closed", NOW)
-    assert filled.remove_files() == []
+    assert filled.remove_files() == [first.name]
     assert names(filled) == []
     assert [one.file for one in filled.log.prune_records() if one.event is Event.REMOVED].count(first.name) == 1
 
@@ -271,10 +289,10 @@ def test_two_do_not_prune_at_once(database: Database, filled: Place) -> None:
         shutil.copytree(filled.folder, other.folder)
         removing = filled.pruner().remove_files(AGE)
         first = next(removing).name
-        assert len(other.remove_files()) == 2
+        assert len(other.remove_files()) == 3
         assert list(removing) == []
         assert (names(other), first in names(filled)) == ([], False)
-    assert filled.remove_files() == []
+    assert len(filled.remove_files()) == 2
     assert names(filled) == []
     assert [one.event for one in filled.log.prune_records()].count(Event.REMOVED) == 3
 
@@ -293,9 +311,17 @@ def test_an_export_without_entries_that_are_gone(ledger: FullLedger, filled: Pla
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     assert not (folder / "tile/entries/000").exists()
-    trust = verifier.Trust([str(filled.sealer.verifier)], [], [])
+    kept = filled.log.checkpoint_at(6)
+    assert kept
+    trust = verifier.Trust([str(filled.sealer.verifier)], [], [kept.note])
     said = list(verifier.verify_log(str(folder), trust))
     assert said[1].startswith("removed: of 1 times 256 leaves only the hashes are here: retention (evidence 400 days)")
+    assert said[2] == "growth: the log begins with each of 1 kept checkpoints"
+    hashes = (folder / "tile/0/000").read_bytes()
+    (folder / "tile/0/000").write_bytes(hashes[:32] + bytes(32) + hashes[64:])
+    with pytest.raises(verifier.Unproved, match="are not those that a kept checkpoint signed"):
+        list(verifier.verify_log(str(folder), trust))
+    (folder / "tile/0/000").write_bytes(hashes)
     (folder / "tile/entries/001").unlink()
     with pytest.raises(verifier.Unproved, match="the entries of leaves 256 and following are missing"):
         list(verifier.verify_log(str(folder), trust))
