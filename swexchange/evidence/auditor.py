@@ -232,9 +232,8 @@ def _differences(span: Span, names: Sequence[str], actual: list[bytes], wanted: 
             yield Problem(names[x + at], f"was changed after it became leaf {span.first_leaf + i + at}")
         for at in range(i + both, j):
             before = names[x + both - 1] if x + both else "the beginning of its span"
-            yield Problem(
-                f"leaf {span.first_leaf + at}", f"its {NAMES[span.kind]} was removed; it stood behind {before}"
-            )
+            what = f"the row of its {NAMES[span.kind]} was removed; it stood behind {before}"
+            yield Problem(f"leaf {span.first_leaf + at}", what)
         for at in range(x + both, y):
             yield Problem(names[at], "was added among rows that were sealed without it")
 
