@@ -59,7 +59,13 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, value: str) ->
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--json", "json_file", metavar="FILE", help="Write one JSON document; - for stdout instead of the table.")
 @click.option("--quick", is_flag=True, help="A quarter of the time: smaller numbers, less certain figures.")
-@click.option("--only", metavar="NAME,...", default=",".join(MEASURES), callback=_chosen, help="Some measures only.")
+@click.option(
+    "--only",
+    metavar="NAME,...",
+    default=",".join(MEASURES),
+    callback=_chosen,
+    help=f"Some measures only: {', '.join(MEASURES)}.",
+)
 @click.option("--profile", type=click.Choice(["sqlite", "postgresql"]), help="Instead: where one worker's time goes.")
 @click.option(
     "--dir", "parent", metavar="FOLDER", type=FOLDER, help="Where the data goes (default: a temporary folder)."
