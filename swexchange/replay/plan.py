@@ -12,8 +12,6 @@ from swexchange.core.identity import claim
 from swexchange.core.replay import Does, Item, Left, Scope, Target, plan
 from swexchange.replay.whatif import Tally
 
-LISTED = 20  # changed exchanges that a plan shows
-
 
 @dataclass(slots=True)
 class Choice:
@@ -33,7 +31,7 @@ class Planning:
     accepted: int = 0  # of the items: refused messages that would be accepted
     targets: Counter[Target] = field(default_factory=Counter)
     left: Counter[Left] = field(default_factory=Counter)
-    changes: Tally = field(default_factory=lambda: Tally(LISTED))
+    changes: Tally = field(default_factory=lambda: Tally(keep=0))
     _accepting: dict[str, Item] = field(default_factory=dict)  # what will be accepted, by the identity it takes
 
     def choose(self, found: Sequence[Judged], held: Callable[[Collection[str]], Set[str]]) -> Choice:
