@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -145,6 +146,17 @@ def _counts(found: Replay) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in sorted(found.counts.items())) or "none"
 
 
+def _asked_for(wanted: Mapping[str, Any]) -> Iterator[str]:
+    """What was asked for in words: nobody should have to read JSON."""
+    for name, value in wanted.items():
+        if value is True:
+            yield name.replace("_", "-")
+        elif isinstance(value, dict):  # a business key, whose name may be empty
+            yield f"{name} {'='.join(part for part in (value['name'], value['value']) if part)}"
+        else:
+            yield f"{name} {' '.join(value) if isinstance(value, list) else value}"
+
+
 def _print(found: Replay) -> None:
     effect = found.effect
     silent = found.state == "running" and found.lease_until is not None and found.lease_until < utc_now()
@@ -153,7 +165,7 @@ def _print(found: Replay) -> None:
             ("replay", found.id),
             ("state", found.state + (" (no sign of life: its process is dead)" if silent else "")),
             ("how", found.how),
-            ("asked for", ", ".join(f"{name} {value}" for name, value in found.wanted.items()) or "everything"),
+            ("asked for", ", ".join(_asked_for(found.wanted)) or "everything"),
             ("found", f"{effect.get('found', 0):,} exchanges"),
             ("items", _counts(found)),
             ("digest", found.digest),
@@ -175,5 +187,5 @@ def _print(found: Replay) -> None:
     for fate, count in found.fates.items():
         say(f"  failed: {count:,} {fate}")
     table([(local_time(at), event, who, detail) for at, event, who, detail in found.log], indent="  ")
-    if found.state in ("planned", "stopped"):
+    if found.items and found.state in ("planned", "stopped"):
         click.echo(f"swexchange replay run {found.id} --reason '...' sends it", err=True)

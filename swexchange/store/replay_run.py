@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, exists, func, insert, select, update
 
+from swexchange.core.canonical import local_time
 from swexchange.core.model import Copy, Event, Happening, Kind
 from swexchange.core.replay import BEHIND, PRUNED, Does, Done, Parcel
 from swexchange.errors import Busy, ConfigFault, Unstorable
@@ -57,7 +58,7 @@ class Running(Replays):
     def _take(self, connection: Connection, rules_digest: str, found: tuple[int, bytes], at: int) -> None:
         row = row_of(connection, self._id, lock=True)
         if is_leased(row, at):
-            until = rows.moment(row["lease_until"]).isoformat(timespec="seconds")
+            until = local_time(rows.moment(row["lease_until"]))
             do = f"If that process is dead, try again after {until}"
             raise Busy(f"replay {self._id} is being run by {row['runner']}", do=do)
         if why := self._why_over(connection, row, rules_digest, found):
