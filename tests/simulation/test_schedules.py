@@ -27,7 +27,7 @@ from tests.simulation.explore import SOMETIMES, Exploration, explore, folder
 from tests.simulation.schedule import Schedule
 from tests.simulation.site import opened
 
-SCHEDULES = 200
+SCHEDULES = 250
 SECONDS = 240.0  # a machine that is very busy looks at fewer
 
 
