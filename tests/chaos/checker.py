@@ -7,6 +7,7 @@ I2  nothing is recorded that nobody sent
 I3  every accepted input is in each receiver's queue, at least once under one id, byte for byte; an id takes effect once
 I4  every input has its receipt: one content and one id, signed by the platform, saying what the record says
 I5  a refused input is in no inbox
+I6  the sealed log has each exchange once, with the digest of what was sent; it began with every checkpoint ever seen
 I7  copies and events fit the outcome; nothing is left open
 I8  what is not recorded is still in the broker (with an empty intake: all is recorded)
 I9  all inputs decided by the same rules went the same way
@@ -14,8 +15,6 @@ I10 the backlog drained in time, by itself          } these two are seen by the 
 I11 files, threads and memory came back             } and reported here
 I12 on the way to an upstream, what was recorded about one business number arrives in that order; repeats may come later
 I13 no key, password or content stands in a log; no traceback
-
-I6 (the Merkle log) is not checked here.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from tests.chaos.evidence import Copy, Drained, Evidence, Exchange
 from tests.chaos.history import Attempted
+from tests.chaos.merkle import exchanges, roots, sealed
 from tests.chaos.receipts import NotProvedError, Receipt, prove
 
 INBOX, RECEIPTS = "swx.inbox.", "swx.receipts."
@@ -102,6 +103,8 @@ def check(evidence: Evidence) -> Verdict:
     _judge_inboxes(case, verdict)
     _judge_copies(case, verdict)
     _judge_events(case, verdict)
+    verdict.broken += _judge_entries(case)
+    verdict.broken += _judge_checkpoints(evidence)
     _judge_routes(case, verdict)
     _judge_order(case, verdict)
     verdict.broken += evidence.troubles
@@ -256,6 +259,37 @@ def _judge_events(case: _Case, verdict: Verdict) -> None:
             or (event in EVENTS_OF_COPIES and detail not in recipients)
         ):
             verdict.broken.append(f"I7: event {event} {detail} of exchange {exchange_id} does not fit")
+
+
+def _judge_entries(case: _Case) -> Iterator[str]:
+    """I6: each record is in the log once, as it was sent and decided, and nothing else is."""
+    logged: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for entry in exchanges(case.evidence.log.entries):
+        logged[entry["exchange"]].append(entry)
+    for row in case.evidence.exchanges:
+        found = logged.pop(row.exchange_id, [])
+        if len(found) != 1:
+            yield f"I6: exchange {row.exchange_id} is {len(found)} times in the log"
+        elif (row.submitter, found[0]["digest"]) not in case.inputs or found[0]["digest"] != row.digest.hex():
+            yield f"I6: the log has exchange {row.exchange_id} with the digest of other bytes"
+        elif found[0]["outcome"] not in (row.outcome, "waiting"):  # an answer that found its parent later
+            yield f"I6: exchange {row.exchange_id} is {row.outcome}, the log says {found[0]['outcome']}"
+    if logged:
+        yield f"I6: {len(logged)} exchanges of the log are not recorded"
+
+
+def _judge_checkpoints(evidence: Evidence) -> Iterator[str]:
+    """I6: the log was never rolled back or forked under its name, and another program proves it."""
+    log = evidence.log
+    if log.refused:
+        yield f"I6: verify-evidence: {log.refused}"
+    seen = [sealed(checkpoint) for checkpoint in log.checkpoints]
+    found = roots(log.entries, [size for size, _ in seen if size <= len(log.entries)])
+    for size, root in seen:
+        if size not in found:
+            yield f"I6: a checkpoint had {size} entries, the log has {len(log.entries)}"
+        elif found[size] != root:
+            yield f"I6: the log does not begin with the {size} entries of a checkpoint"
 
 
 def _judge_routes(case: _Case, verdict: Verdict) -> None:

@@ -18,6 +18,7 @@ import pika
 import psycopg
 
 from tests.chaos.history import Attempted
+from tests.chaos.merkle import Log
 
 INTAKE = "swx.intake"
 EXCHANGES = """
@@ -32,6 +33,11 @@ OPEN = (
     " + (SELECT count(*) FROM exchange WHERE outcome = 'waiting')"
 )
 DIGESTS = "SELECT submitter, digest FROM exchange"
+UNSEALED = (
+    "SELECT (SELECT count(*) FROM exchange) + (SELECT count(*) FROM event) + (SELECT count(*) FROM rules)"
+    " - coalesce((SELECT max(size) FROM checkpoint), 0)"
+)
+CHECKPOINTS = "SELECT note FROM checkpoint ORDER BY size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ class Evidence:
     events: list[tuple[str, str, str]]  # exchange id, event, detail
     left_in_intake: list[str]  # digests of what nobody took
     platform_keys: dict[str, bytes]  # key id -> public key
+    log: Log  # the sealed one
     logs: Sequence[Path] = ()
     secrets: Sequence[str] = ()  # texts that must not stand in any log
     editions: int = 1  # of the rules, that may have been in force
@@ -104,6 +111,14 @@ class Database:
     def open_ends(self) -> int:
         """Batches not settled, copies due or queued for an upstream, and answers waiting."""
         return int(self._all(OPEN)[0][0])
+
+    def unsealed(self) -> int:
+        """Rows that are to be entries of the log, and are not yet."""
+        return int(self._all(UNSEALED)[0][0])
+
+    def checkpoints(self) -> list[str]:
+        """All that the log ever had."""
+        return [row[0] for row in self._all(CHECKPOINTS)]
 
     def recorded(self) -> set[tuple[str, str]]:
         """Submitter and digest of all that is recorded."""

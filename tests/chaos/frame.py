@@ -21,6 +21,7 @@ from tests.chaos.supervisor import Size
 BEFORE, AFTER = 2.0, 2.0  # seconds of load around the fault
 KILLED, STOPPED = -9, 0
 IN_ORDER = 5  # messages that one lane at least must have, for its order to prove anything
+GROWTH = 3  # sizes of the log that must have been seen, for its growth to prove anything
 ROOM = Size(files=12, threads=6, resident_mb=250)  # how much more than before the fault a daemon may hold after it
 
 
@@ -114,7 +115,7 @@ def _judged(fault: Fault, database: str, lab: Lab, seed: int) -> tuple[Verdict, 
 
 
 def _await_rest(scene: Scene, deadline: float, troubles: list[str]) -> float:
-    """Until all that was acknowledged is recorded and nothing is open; I10 is broken when it is not in time."""
+    """Until all that was acknowledged is recorded and sealed, and nothing is open; I10 is broken where that is late."""
     began = time.monotonic()
     while not _at_rest(scene):
         if time.monotonic() > began + deadline:
@@ -131,6 +132,7 @@ def _at_rest(scene: Scene) -> bool:
             and evidence.depth(scene.url, evidence.INTAKE) == 0
             and scene.history.acknowledged.keys() <= scene.database.recorded()
             and scene.database.open_ends() == 0
+            and scene.database.unsealed() == 0
         )
     except (sqlite3.Error, psycopg.Error, pika.exceptions.AMQPError, OSError):
         return False
@@ -140,7 +142,8 @@ def _what_is_open(scene: Scene) -> str:
     try:
         missing = len(scene.history.acknowledged.keys() - scene.database.recorded())
         ready = evidence.depth(scene.url, evidence.INTAKE)
-        return f"{missing} not recorded, {scene.database.open_ends()} open, {ready} ready in the intake"
+        left = f"{scene.database.open_ends()} open, {scene.database.unsealed()} not sealed"
+        return f"{missing} not recorded, {left}, {ready} ready in the intake"
     except (sqlite3.Error, psycopg.Error, pika.exceptions.AMQPError, OSError) as error:
         return repr(error)
 
@@ -182,6 +185,8 @@ def _collect(scene: Scene, troubles: list[str], editions: int) -> Evidence:
     came = scene.there.read() if scene.there else []
     left += scene.there.left() if scene.there else []
     exchanges, copies, events = scene.database.read()
+    if len(scene.log.checkpoints) < GROWTH:
+        troubles.append(f"the log was seen at {len(scene.log.checkpoints)} sizes only")
     return Evidence(
         inputs=attempted(scene.history.path),
         drained=[*came, *evidence.drain(scene.url, scene.queues())],
@@ -190,6 +195,7 @@ def _collect(scene: Scene, troubles: list[str], editions: int) -> Evidence:
         events=events,
         left_in_intake=left,
         platform_keys=scene.platform_keys(),
+        log=scene.log.proved(scene.database.checkpoints()),
         logs=scene.supervisor.logs,
         secrets=scene.secrets(),
         troubles=troubles,

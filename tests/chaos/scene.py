@@ -24,6 +24,7 @@ from tests.chaos import cluster, province
 from tests.chaos.disk import Disk
 from tests.chaos.evidence import Database
 from tests.chaos.history import History
+from tests.chaos.proof import Watch
 from tests.chaos.province import Province
 from tests.chaos.proxy import Proxy, via
 from tests.chaos.sender import Sender
@@ -112,6 +113,7 @@ class Scene:
     to_broker: Proxy  # between the daemon and RabbitMQ
     to_database: Proxy | None  # between the daemon and PostgreSQL
     database: Database
+    log: Watch
     supervisor: Supervisor
     sender: Sender
     there: Province | None  # behind an upstream
@@ -165,7 +167,7 @@ class Scene:
         """What must not stand in any log: keys, passwords, content."""
         seeds = [base64.b64encode(world.signing_key(o).secret[:32]).decode() for o in (world.PLATFORM, INTEGRATOR)]
         passwords = [self.lab.cluster.password] if self.kind == POSTGRESQL else []
-        return [*seeds, *passwords, province.PASSWORD, *CANARIES]
+        return [*seeds, *passwords, self.log.secret, province.PASSWORD, *CANARIES]
 
 
 @contextmanager
@@ -186,7 +188,9 @@ def opened(lab: Lab, kind: str, seed: str, rate: float, daemons: int, *, upstrea
         through = {"SWX_AMQP_URL": via(url, to_broker), "SWX_BATCH": "50", "SWX_CONFIRM_SECONDS": "10"}
         if to_database:
             through["SWX_DATABASE_URL"] = via(database_url, to_database)
-        supervisor = Supervisor({**house.environment, **through}, folder, Start(), daemons)
+        log = Watch(house)
+        stack.callback(log.stop)
+        supervisor = Supervisor({**house.environment, **through, **log.environment}, folder, Start(), daemons)
         stack.callback(supervisor.stop)
         mix = Mix(house, seed)
         sender = Sender(url, _proxy(stack, url), mix, history, 0, seed)
@@ -207,6 +211,7 @@ def opened(lab: Lab, kind: str, seed: str, rate: float, daemons: int, *, upstrea
             to_broker=to_broker,
             to_database=to_database,
             database=Database(database_url),
+            log=log,
             supervisor=supervisor,
             sender=sender,
             there=there,

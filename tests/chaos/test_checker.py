@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import base64
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import pytest
 
 from swexchange.core.decide import decide
 from swexchange.core.model import Decision
+from tests import evidence as golden
 from tests import world
 from tests.chaos.checker import Verdict, check, lanes
 from tests.chaos.evidence import Copy, Drained, Evidence, Exchange
 from tests.chaos.history import Attempted, History, Input, attempted
+from tests.chaos.merkle import Log, read_entries, roots, sealed
+from tests.chaos.proof import refused
 from tests.world import CUSTOMS, ENTERPRISE
 
 KEYS = {world.registered(world.PLATFORM).id: world.registered(world.PLATFORM).public}
@@ -52,7 +57,23 @@ def _evidence() -> Evidence:
             kind = {"message": "inbox", "receipt": "receipts"}[copy.kind]
             drained.append(Drained(f"swx.{kind}.{copy.to}", copy.id, copy.correlation_id, copy.body))
             copies.append(Copy(seq, str(copy.kind), copy.to, copy.body if kind == "receipts" else None, None))
-    return Evidence(inputs, drained, exchanges, copies, [], [], KEYS)
+    rules = json.dumps({"entry": "rules/v1"}).encode()
+    return Evidence(inputs, drained, exchanges, copies, [], [], KEYS, _log([rules, *map(_entry, exchanges)]))
+
+
+def _entry(row: Exchange) -> bytes:
+    said = {"exchange": row.exchange_id, "outcome": row.outcome, "digest": row.digest.hex()}
+    return json.dumps({"entry": "exchange/v1", **said}).encode()
+
+
+def _log(entries: Sequence[bytes]) -> Log:
+    """A log of these, whose checkpoint was seen at half its size, and at its end."""
+    found = roots(entries, [len(entries) // 2, len(entries)])
+    return Log(entries, [_checkpoint(size, root) for size, root in found.items()])
+
+
+def _checkpoint(size: int, root: bytes) -> str:
+    return f"sw.example/audit\n{size}\n{base64.b64encode(root).decode()}\n\n\u2014 sw.example/audit AAAA\n"
 
 
 def _row(seq: int, decision: Decision) -> Exchange:
@@ -157,6 +178,41 @@ def _other_receipt_again(evidence: Evidence) -> None:
     _again(evidence, "receipts", message_id="d" * 40)
 
 
+def _logged(change: Callable[[dict[str, str]], object]) -> Callable[[Evidence], None]:
+    """The first exchange's entry says something else, and did from the beginning."""
+
+    def logged(evidence: Evidence) -> None:
+        rules, first, *others = evidence.log.entries
+        entry = json.loads(first)
+        change(entry)
+        evidence.log = _log([rules, json.dumps(entry).encode(), *others])
+
+    return logged
+
+
+def _entries(change: Callable[[list[bytes]], Sequence[bytes]]) -> Callable[[Evidence], None]:
+    """The log has other entries, and had from the beginning."""
+
+    def entries(evidence: Evidence) -> None:
+        evidence.log = _log(change(list(evidence.log.entries)))
+
+    return entries
+
+
+def _seen(size: int) -> Callable[[Evidence], None]:
+    """A checkpoint of so many other entries was seen."""
+
+    def seen(evidence: Evidence) -> None:
+        forked = _checkpoint(size, hashlib.sha256(b"other").digest())
+        evidence.log = dataclasses.replace(evidence.log, checkpoints=[*evidence.log.checkpoints, forked])
+
+    return seen
+
+
+def _not_proved(evidence: Evidence) -> None:
+    evidence.log = dataclasses.replace(evidence.log, refused="FAILED")
+
+
 BROKEN: dict[str, tuple[Callable[[Evidence], None], str, tuple[int, int]]] = {
     "a copy lost": (lambda e: _without(e, "inbox"), "I3", (1, 0)),
     "a receipt lost": (lambda e: _without(e, "receipts"), "I4", (1, 0)),
@@ -193,6 +249,14 @@ BROKEN: dict[str, tuple[Callable[[Evidence], None], str, tuple[int, int]]] = {
         (0, 0),
     ),
     "a wrong digest": (lambda e: _alter(e, digest=b"\0" * 32), "I2", (0, 0)),
+    "not in the log": (_entries(lambda found: [*found[:1], *found[2:]]), "I6", (0, 0)),
+    "twice in the log": (_entries(lambda found: [*found, found[1]]), "I6", (0, 0)),
+    "in the log, and not recorded": (_logged(lambda entry: entry.update(exchange="0" * 32)), "I6", (0, 0)),
+    "another digest in the log": (_logged(lambda entry: entry.update(digest="0" * 64)), "I6", (0, 0)),
+    "another outcome in the log": (_logged(lambda entry: entry.update(outcome="rejected")), "I6", (0, 0)),
+    "a log that was forked": (_seen(2), "I6", (0, 0)),
+    "a log that was rolled back": (_seen(99), "I6", (0, 0)),
+    "a log that is not proved": (_not_proved, "I6", (0, 0)),
     "not at rest": (lambda e: e.troubles.append("I10: not at rest"), "I10", (0, 0)),
 }
 
@@ -251,6 +315,31 @@ def test_secrets_and_tracebacks_in_logs_are_seen(tmp_path: Path, text: str) -> N
     assert [text[:4] for text in check(evidence).broken] == ["I13:"]
 
 
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """The exported log of the golden evidence."""
+    return golden.unpack((golden.FOLDER / "log.zip").read_bytes(), tmp_path / "log")
+
+
+def test_roots_are_those_of_the_golden_log(export: Path) -> None:
+    """Hashed by the definition, it has the roots that its checkpoints signed: of all of it, and of its beginning."""
+    notes = [(export / "checkpoint").read_text("utf-8"), (golden.FOLDER / "old.checkpoint").read_text("utf-8")]
+    (size, root), (earlier, before) = map(sealed, notes)
+    assert roots(read_entries(export, size), [size, earlier]) == {size: root, earlier: before}
+    assert 0 < earlier < size
+
+
+def test_an_export_that_does_not_prove_itself_is_refused(export: Path) -> None:
+    """By bin/verify-evidence: an entry was altered, a checkpoint that was kept is of another history."""
+    key = (golden.FOLDER / "log.vkey").read_text("ascii").strip()
+    old = (golden.FOLDER / "old.checkpoint").read_text("utf-8")
+    assert refused(export, key, [old]) == ""
+    assert refused(export, key, [old.replace("\n", "\n1", 1)])
+    entries = export / "tile" / "entries" / "000"
+    entries.write_bytes(entries.read_bytes().replace(b"accepted", b"rejected", 1))
+    assert "FAILED" in refused(export, key, [])
+
+
 def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Attempts are counted; one confirm makes an input acknowledged, whatever was unknown before."""
     history = History(tmp_path / "history.ndjson")
@@ -272,7 +361,7 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_the_checker_shares_no_code_with_the_daemon() -> None:
     """Everything that the judgement rests on imports its own kind and libraries alone."""
     here = Path(__file__).parent
-    own = {f"tests.chaos.{name}" for name in ("checker", "evidence", "history", "receipts")}
+    own = {f"tests.chaos.{name}" for name in ("checker", "evidence", "history", "merkle", "receipts")}
     for name in sorted(own):
         tree = ast.parse((here / f"{name.rpartition('.')[2]}.py").read_text("utf-8"))
         for node in ast.walk(tree):
