@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from tests.chaos.faults import broker, cluster, config, content, database, power, process, upstream
+from tests.chaos.faults import (
+    broker,
+    cluster,
+    config,
+    content,
+    database,
+    power,
+    process,
+    sealing,
+    tls,
+    upstream,
+)
 from tests.chaos.frame import Fault
 
 NOT_COVERED = (
-    ("F4", "crash at a checkpoint of the audit log; tests/process/test_sealing.py has its steps"),
     ("F8", "memory exhausted by a limit of the system; that a worker starts afresh when it has grown is another thing"),
     ("F13", "crash inside a schema migration; tests/contract/test_store_migrate.py has refusals and restarts"),
     ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
     ("F32", "RabbitMQ's consumer timeout"),
-    ("F33", "TLS: wrong certificates"),
     ("F34", "broker restored from an older backup"),
     ("F42", "database restored from an older backup; tests/process/test_backup.py"),
     ("F43", "rows of the audit log altered afterwards; tests/contract/test_evidence.py has every kind"),
@@ -25,7 +34,9 @@ def all_faults() -> tuple[Fault, ...]:
     """In the order of the table."""
     return (
         *process.FAULTS,
+        *sealing.FAULTS,
         *broker.FAULTS,
+        *tls.FAULTS,
         *cluster.FAULTS,
         *upstream.FAULTS,
         *database.FAULTS,
