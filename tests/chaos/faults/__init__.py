@@ -12,13 +12,13 @@ from tests.chaos.faults import (
     process,
     sealing,
     tls,
+    upgrade,
     upstream,
 )
 from tests.chaos.frame import Fault
 
 NOT_COVERED = (
     ("F8", "memory exhausted by a limit of the system; that a worker starts afresh when it has grown is another thing"),
-    ("F13", "crash inside a schema migration; tests/contract/test_store_migrate.py has refusals and restarts"),
     ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
     ("F32", "RabbitMQ's consumer timeout"),
     ("F34", "broker restored from an older backup"),
@@ -41,6 +41,7 @@ def all_faults() -> tuple[Fault, ...]:
         *upstream.FAULTS,
         *database.FAULTS,
         *power.FAULTS,
+        *upgrade.FAULTS,
         *config.FAULTS,
         *content.FAULTS,
     )

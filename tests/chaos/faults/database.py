@@ -15,6 +15,7 @@ from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
 from tests.chaos.supervisor import ANY_DISK, Start
 
 COMMIT = b"COMMIT"
+LONGER = 40.0  # seconds: than the daemon waits for a lock
 # -D: the daemon is our child, not strace's. No --seccomp-bpf: where it does not work, nothing is injected, silently.
 DEATHS = 8  # of a daemon that dies inside its system calls
 STRACE = ("strace", "-D", "-f", "-qq", "-o", "/dev/null")
@@ -77,21 +78,22 @@ def _cut_off(scene: Scene) -> None:
     scene.to_database.heal()
 
 
-def _locked(scene: Scene) -> None:
-    """Longer than the daemon waits for a lock."""
+def locked(scene: Scene, seconds: float = LONGER) -> None:
+    """Nobody else can write for so long."""
     if scene.kind == SQLITE:
-        with closing(sqlite3.connect(_file(scene), isolation_level=None, timeout=30)) as blocker:
+        with closing(sqlite3.connect(file_of(scene), isolation_level=None, timeout=30)) as blocker:
             blocker.execute("BEGIN EXCLUSIVE")
-            scene.pause(40)
+            scene.pause(seconds)
             blocker.execute("ROLLBACK")
         return
     with psycopg.connect(scene.house.database_url) as blocker:
         blocker.execute("LOCK TABLE exchange, batch, copy")
-        scene.pause(40)
+        scene.pause(seconds)
         blocker.rollback()
 
 
-def _file(scene: Scene) -> str:
+def file_of(scene: Scene) -> str:
+    """The path of an SQLite database."""
     return scene.house.database_url.removeprefix("sqlite:///")
 
 
@@ -126,7 +128,7 @@ def _unmounted(scene: Scene) -> None:
 
 def _long_reader(scene: Scene) -> None:
     """A read transaction stays open: the write-ahead log cannot be shortened."""
-    with closing(sqlite3.connect(_file(scene), isolation_level=None)) as reader:
+    with closing(sqlite3.connect(file_of(scene), isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM exchange").fetchone()
         scene.pause(20)
@@ -213,7 +215,7 @@ FAULTS = (
         databases=(POSTGRESQL,),
         felt='"event": "trouble"',
     ),
-    Fault("database locked", "F37", "40 s by another process", _locked, rate=20, felt='"event": "trouble"'),
+    Fault("database locked", "F37", f"{LONGER:g} s by another process", locked, rate=20, felt='"event": "trouble"'),
     Fault(
         "disk full",
         "F38",

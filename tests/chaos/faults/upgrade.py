@@ -1,0 +1,88 @@
+"""`swexchange db upgrade` is killed inside, again and again, with real rows in the database and load at the broker."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import psycopg
+
+from tests.chaos.faults.database import STRACE, file_of
+from tests.chaos.frame import Fault
+from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
+from tests.process.house import ROOT
+
+SECOND = "archive", "gone", "taken", "hold"  # tables of the second version
+CALLS = {SQLITE: {"pwrite64": 47, "fdatasync": 5}, POSTGRESQL: {"sendto": 45}}  # that an upgrade makes, about
+KILLS = 8
+
+
+def _killed(scene: Scene) -> None:
+    """At the entry of the n-th system call that reaches the database; the seed chooses n."""
+    scene.supervisor.stop()
+    deaths = 0
+    while deaths < KILLS:
+        for call, most in CALLS[scene.kind].items():
+            _first_version(scene)
+            number = scene.random.randint(1, most)
+            code = _upgrade(scene, call, number)
+            scene.note(f"db upgrade, killed in {call} {number}: exit code {code}")
+            deaths += code == -signal.SIGKILL
+            _require_whole(scene)
+    _first_version(scene)
+    done = scene.house.cli("db", "upgrade")
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    scene.supervisor.start()
+    scene.await_daemons()
+
+
+def _upgrade(scene: Scene, call: str, number: int) -> int:
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
+    command = [*STRACE, *inject, sys.executable, "-m", "swexchange", "db", "upgrade"]
+    return subprocess.run(
+        command, cwd=ROOT, env=scene.house.environment, capture_output=True, timeout=60, check=False
+    ).returncode
+
+
+def _first_version(scene: Scene) -> None:
+    """The database as a program of the first version left it: the same rows, without the tables that came later."""
+    drops = [f"DROP TABLE IF EXISTS {table}" for table in SECOND]
+    _run(scene, [*drops, "UPDATE alembic_version SET version_num = '0001'"])
+
+
+def _require_whole(scene: Scene) -> None:
+    """Either version, with all of its tables: nothing between."""
+    tables = "sqlite_master WHERE name" if scene.kind == SQLITE else "pg_tables WHERE tablename"
+    (version,) = _run(scene, ["SELECT version_num FROM alembic_version"])
+    (count,) = _run(scene, [f"SELECT count(*) FROM {tables} IN {SECOND}"])
+    if (version, count) not in (("0001", 0), ("0002", len(SECOND))):
+        raise RuntimeError(f"half a schema: version {version} with {count} of {len(SECOND)} new tables")
+
+
+def _run(scene: Scene, statements: Sequence[str]) -> tuple[object, ...]:
+    """One transaction; the first row of the last statement."""
+    sqlite = scene.kind == SQLITE
+    link: Any = sqlite3.connect(file_of(scene), timeout=30) if sqlite else psycopg.connect(scene.house.database_url)
+    with closing(link) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+        row = cursor.fetchone() if cursor.description else ()
+        connection.commit()
+    return tuple(row)
+
+
+FAULTS = (
+    Fault(
+        "killed in an upgrade",
+        "F13",
+        f"`swexchange db upgrade` dies at the entry of the n-th write, sync or send, {KILLS} times and more",
+        _killed,
+        rate=20,
+    ),
+)
