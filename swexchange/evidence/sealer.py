@@ -173,9 +173,9 @@ class Sealer:
         return self._log.state()
 
     def is_due(self, seconds: float) -> bool:
-        """Whether the newest checkpoint, of whichever sealer, is older than this."""
+        """Whether the newest checkpoint, by any sealer, is older than this, or of the future by a wrong clock."""
         head = self._log.head()
-        return head is None or (self._clock() - head.made_at).total_seconds() >= seconds
+        return head is None or not 0 <= (self._clock() - head.made_at).total_seconds() < seconds
 
 
 class Observer(Protocol):

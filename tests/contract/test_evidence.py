@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def head(log: Evidence) -> Checkpoint:
 
 
 # -- sealing
+
+
+def test_a_checkpoint_is_due_after_its_interval_and_when_it_is_of_the_future(
+    ledger: FullLedger, log: Evidence, sealer: Sealer, tmp_path: Path
+) -> None:
+    """A clock that was a year ahead, and is right again, does not stop the sealing for a year."""
+    assert sealer.is_due(60)
+    fill(ledger, 1)
+    sealer.seal()
+    for seconds, due in ((0, False), (59, False), (60, True), (-1, True), (-365 * 86400, True)):
+        now = NOW + timedelta(seconds=seconds)
+        later = Sealer(log, ORIGIN, KEY, HighWater(tmp_path / "audit.head"), lambda now=now: now)  # type: ignore[misc]
+        assert later.is_due(60) == due, seconds
 
 
 def test_an_empty_log_has_nothing_to_seal(log: Evidence, sealer: Sealer) -> None:
