@@ -11,6 +11,7 @@ from tests.chaos.faults import (
     power,
     process,
     sealing,
+    timeouts,
     tls,
     upgrade,
     upstream,
@@ -18,9 +19,7 @@ from tests.chaos.faults import (
 from tests.chaos.frame import Fault
 
 NOT_COVERED = (
-    ("F8", "memory exhausted by a limit of the system; that a worker starts afresh when it has grown is another thing"),
     ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
-    ("F32", "RabbitMQ's consumer timeout"),
     ("F34", "broker restored from an older backup"),
     ("F42", "database restored from an older backup; tests/process/test_backup.py"),
     ("F43", "rows of the audit log altered afterwards; tests/contract/test_evidence.py has every kind"),
@@ -36,6 +35,7 @@ def all_faults() -> tuple[Fault, ...]:
         *process.FAULTS,
         *sealing.FAULTS,
         *broker.FAULTS,
+        *timeouts.FAULTS,
         *tls.FAULTS,
         *cluster.FAULTS,
         *upstream.FAULTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -11,8 +12,13 @@ from pathlib import Path
 from tests.chaos.frame import Fault
 from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
 from tests.chaos.supervisor import Start
+from tests.chaos.traffic import message
+from tests.process.house import INTEGRATOR
 
 BEFORE_COMMIT = ("taken", "decided", "reconciled", "recorded")
+GROUPS = Path("/sys/fs/cgroup/memory")  # of cgroup v1
+OUT_OF_MEMORY, LARGE, BYTES = 4, 10, 2_000_000  # times; messages that fill the memory each time, and the size of each
+SPARE = 4 << 20  # bytes that are left before
 AFTER_COMMIT = ("committed", "published", "settled", "acknowledged")
 
 
@@ -84,6 +90,51 @@ def _few_files(scene: Scene) -> None:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, 4096))
 
 
+def _in_a_group(scene: Scene) -> None:
+    """Daemons start in a control group, whose memory can be limited."""
+    group = _group(scene)
+    group.mkdir()
+
+    def away() -> None:
+        scene.supervisor.stop()
+        group.rmdir()
+
+    scene.at_end(away)
+    join = ("sh", "-c", f'echo $$ > "{group}/cgroup.procs" && exec "$@"', "sh")
+    scene.supervisor.plain = Start(prefix=join)
+
+
+def _group(scene: Scene) -> Path:
+    return GROUPS / f"swx-chaos-{os.getpid()}-{scene.vhost}"
+
+
+def _out_of_memory(scene: Scene) -> None:
+    """What is left is little, and large messages come; the kernel kills what needs most. Then there is enough again."""
+    usual, limit = _unreclaimable(scene), _group(scene) / "memory.limit_in_bytes"
+    for number in range(OUT_OF_MEMORY):
+        # A daemon that was killed, or the one of its processes that was, is there again.
+        scene.until(lambda: _unreclaimable(scene) > 0.8 * usual, "the daemon to need its memory")
+        scene.await_daemons()
+        scene.pause(scene.random.uniform(0.5, 2.0))
+        kills = _kills(scene)
+        limit.write_text(str(_unreclaimable(scene) + SPARE))
+        scene.note(f"memory limited to {limit.read_text().strip()} bytes")
+        bodies = [f"{number} {n} ".encode() + b"x" * BYTES for n in range(LARGE)]
+        scene.sender.post([message(INTEGRATOR, body, "rejected") for body in bodies])
+        scene.until(lambda k=kills: _kills(scene) > k, "the kernel to kill")  # type: ignore[misc]
+        limit.write_text("-1")
+
+
+def _unreclaimable(scene: Scene) -> int:
+    stat = dict(line.split() for line in (_group(scene) / "memory.stat").read_text().splitlines())
+    return int((_group(scene) / "memory.usage_in_bytes").read_text()) - int(stat["cache"])
+
+
+def _kills(scene: Scene) -> int:
+    told = dict(line.split() for line in (_group(scene) / "memory.oom_control").read_text().splitlines())
+    return int(told["oom_kill"])
+
+
 FAULTS = (
     Fault(
         "crash before the commit",
@@ -130,6 +181,15 @@ FAULTS = (
         _few_files,
         felt='"event": "trouble"',
         databases=(SQLITE,),
+    ),
+    Fault(
+        "out of memory",
+        "F8",
+        f"the kernel kills the daemon at its control group's limit, {OUT_OF_MEMORY} times, while large messages come",
+        _out_of_memory,
+        _in_a_group,
+        databases=(SQLITE,),
+        needs_root=True,
     ),
     Fault("restart loop", "F12", "kill -9 every 2 s, 20 times", _restart_loop, rate=20, deaths=15, databases=(SQLITE,)),
 )
