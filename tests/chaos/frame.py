@@ -189,7 +189,7 @@ def _collect(scene: Scene, troubles: list[str], editions: int) -> Evidence:
         troubles.append(f"the log was seen at {len(scene.log.checkpoints)} sizes only")
     return Evidence(
         inputs=attempted(scene.history.path),
-        drained=[*came, *evidence.drain(scene.url, scene.queues())],
+        drained=[*scene.taken, *came, *evidence.drain(scene.url, scene.queues())],
         exchanges=exchanges,
         copies=copies,
         events=events,

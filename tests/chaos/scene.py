@@ -22,7 +22,7 @@ import yaml
 from tests import postgres, rabbit, world
 from tests.chaos import cluster, province
 from tests.chaos.disk import Disk
-from tests.chaos.evidence import Database
+from tests.chaos.evidence import Database, Drained
 from tests.chaos.history import History
 from tests.chaos.proof import Watch
 from tests.chaos.province import Province
@@ -118,6 +118,7 @@ class Scene:
     sender: Sender
     there: Province | None  # behind an upstream
     at_end: Callable[[Callable[[], object]], object]  # have something undone when the scene is over
+    taken: list[Drained] = field(default_factory=list)  # what participants took from their queues before the end
     disk: Disk | None = None  # of the database, where a fault has moved it to one that it can cut off
 
     @property

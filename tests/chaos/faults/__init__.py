@@ -10,6 +10,7 @@ from tests.chaos.faults import (
     database,
     power,
     process,
+    restore,
     sealing,
     timeouts,
     tls,
@@ -20,8 +21,6 @@ from tests.chaos.frame import Fault
 
 NOT_COVERED = (
     ("F26", "a queue set to drop messages: found by `swexchange topology check`, tests/contract/test_topology.py"),
-    ("F34", "broker restored from an older backup"),
-    ("F42", "database restored from an older backup; tests/process/test_backup.py"),
     ("F43", "rows of the audit log altered afterwards; tests/contract/test_evidence.py has every kind"),
     ("F44", "a database of another version; tests/contract/test_store_migrate.py"),
     ("F52 F53", "old messages, times at the edges of their window; tests/unit/test_decide_documents.py"),
@@ -42,6 +41,7 @@ def all_faults() -> tuple[Fault, ...]:
         *database.FAULTS,
         *power.FAULTS,
         *upgrade.FAULTS,
+        *restore.FAULTS,
         *config.FAULTS,
         *content.FAULTS,
     )

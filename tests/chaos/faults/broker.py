@@ -35,10 +35,11 @@ def _killed(scene: Scene) -> None:
     scene.note("kill -9 of RabbitMQ")
     scene.lab.broker.kill()
     scene.pause(2)
-    _start_node(scene)
+    start_node(scene)
 
 
-def _start_node(scene: Scene) -> None:
+def start_node(scene: Scene) -> None:
+    """Start the lane's node again, where it was."""
     port = scene.lab.broker.state()["port"]
     rabbit.start(scene.lab.broker.folder, "--plugins", "rabbitmq_management", "--port", str(port))
 
@@ -64,14 +65,15 @@ def _disk_alarm(scene: Scene) -> None:
 def _intake_deleted(scene: Scene) -> None:
     """Deleted while it is empty: what a deletion takes with it, nobody can give back."""
     rate, scene.sender.rate = scene.sender.rate, 0
-    scene.until(lambda: _is_idle(scene), "an empty intake")
+    scene.until(lambda: is_idle(scene), "an empty intake")
     _ctl(scene, "delete_queue", evidence.INTAKE, "--vhost", scene.vhost)
     scene.sender.rate = rate
     scene.pause(6)
     _topology_again(scene)
 
 
-def _is_idle(scene: Scene) -> bool:
+def is_idle(scene: Scene) -> bool:
+    """Whether all that was acknowledged is recorded, and the intake empty."""
     recorded = scene.history.acknowledged.keys() <= scene.database.recorded()
     return recorded and evidence.depth(scene.url, evidence.INTAKE) == 0
 
