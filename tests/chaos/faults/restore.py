@@ -73,12 +73,13 @@ def _kill_all(scene: Scene) -> None:
     """Every process of every daemon, and no new one."""
     scene.supervisor.hold()
     daemons = scene.supervisor.processes
-    for pid in [child for daemon in daemons for child in children(daemon.pid)]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    for daemon in daemons:
+    workers = [child for daemon in daemons for child in children(daemon.pid)]
+    for daemon in daemons:  # first: it would replace a worker
         daemon.kill()
         daemon.wait()
+    for pid in workers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _empty_database(scene: Scene) -> None:
