@@ -157,7 +157,8 @@ def _archives(settings: Settings) -> Iterator[Check]:
         return  # as was said before
     now, keep = utc_now(), load_retention(Path(settings.routes)).body
     with open_pruning(settings.database_url) as log:
-        state, known, full = log.state(), log.archives(), log.full_archives(now)
+        state, removed, full = log.state(), log.removed(), log.full_archives(now)
+        known = [one for one in log.archives() if one.name not in removed]
     names, in_database = [one.name for one in known], {one.name for one in full}
     there = {name for name in names if Path(settings.archive, name).exists()}
     emptied = {one.name for one in known if one.since and one.name not in in_database}
