@@ -10,6 +10,8 @@ import pytest
 from swexchange.core.log import LogState
 from swexchange.errors import Fault, StoreDown
 from swexchange.evidence.sealer import LOOK, Sealer, Sealing
+from swexchange.observe.metrics import SealerMetrics
+from swexchange.observe.sealing import SealerObserver
 from tests.world import NOW
 
 STEPS = 3
@@ -92,3 +94,21 @@ def test_the_service_manager_hears_of_it_however_seldom_it_seals() -> None:
     waits = run(_Sealer(StoreDown("gone")), told, 86_400.0, until=lambda: told.leaves > 0)
     assert max(waits) == LOOK
     assert told.signs_of_life >= 2
+
+
+def test_how_far_the_log_is_stands_in_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times as seconds since 1970, 0 where there is none."""
+    monkeypatch.setattr("sdnotify.SystemdNotifier", object)  # its socket would be left to the collector
+    metrics = SealerMetrics()
+    SealerObserver(metrics).log_state(LogState(7, NOW, 3, 5, "a.zip", None, NOW))
+    found = {
+        name: metrics.registry.get_sample_value(f"swexchange_{name}")
+        for name in (
+            "log_entries",
+            "last_checkpoint_timestamp_seconds",
+            "unsealed_exchanges",
+            "archived_entries",
+            "last_archive_timestamp_seconds",
+        )
+    }
+    assert list(found.values()) == [7, NOW.timestamp(), 3, 5, 0]
