@@ -58,7 +58,7 @@ def list_(settings: Settings, lifted: bool, as_json: bool) -> None:
 
 
 @hold.command()
-@click.argument("number", type=int)
+@click.argument("number", type=click.IntRange(1, 2**63 - 1))
 @click.option("--reason", required=True, help="Why; it is kept with your name.")
 @click.pass_obj
 def lift(settings: Settings, number: int, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def new(settings: Settings, key_id: str) -> None:
     Example:
       swexchange keys new DXPENT0000012345-2027
     """
-    if not all(c.isascii() and (c.isalnum() or c in "._-") for c in key_id) or not 1 <= len(key_id) <= 80:
-        raise click.BadParameter("1-80 letters, digits, '.', '_' or '-'", param_hint="KEY_ID")
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}", key_id):
+        raise click.BadParameter("1-80 letters, digits, '.', '_' or '-', the first no '.'", param_hint="KEY_ID")
     key = keyfile.new(key_id, Path(settings.keys))
     click.echo(_line(key))
     click.echo(f"private key: {Path(settings.keys) / key_id}.key (keep it secret, keep a copy)", err=True)

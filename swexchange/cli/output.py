@@ -71,9 +71,12 @@ class _Moment(click.ParamType[datetime]):
         if ago := _AGO.fullmatch(value):
             return utc_now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         try:
-            return moment(value)
+            found = moment(value)
         except Rejected as refusal:
             self.fail(refusal.findings[0].detail, param, ctx)
+        if not 1 < found.year < 9999:  # in another zone it could be a year that no calendar has
+            self.fail(f"{value}: the year is none between 2 and 9998", param, ctx)
+        return found
 
 
 def moment_option(flag: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -23,6 +23,7 @@ from swexchange.core.reconcile import Account, Line, Side, Standing, compare, do
 from swexchange.errors import ConfigFault
 from swexchange.evidence.reconcile import covered, require_whole, signed_document
 from swexchange.observe import utc_now
+from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
 from swexchange.store import Tally, open_tally
 
@@ -66,6 +67,8 @@ def reconcile(settings: Settings, /, day: datetime | None, as_json: bool, **give
     """
     this = day.date() if day else utc_now().astimezone(CHINA).date() - timedelta(days=1)
     participant, side = given["participant"], Side(given["side"])
+    if not 1970 <= this.year < 9999:
+        raise click.BadParameter("a day between 1970 and 9998", param_hint="--day")
     if (given["against"] or given["listed"]) and not participant:
         raise click.UsageError("a list is of one participant: add --participant")
     with open_tally(settings.database_url) as tally:
@@ -74,12 +77,22 @@ def reconcile(settings: Settings, /, day: datetime | None, as_json: bool, **give
             raise SystemExit(_compare(tally, this, participant, side, given["against"], as_json))
         with progress("hours", 24) as advance:
             accounts = tally.accounts(this, participant, advance)
+        if participant and not (accounts[0].received or accounts[0].addressed):
+            _require_known(settings, participant)
         lines: Lines | None = (side, tally.lines(this, participant, side)) if given["listed"] else None
         if given["output"]:
             _write(settings, tally, accounts, lines, Path(given["output"]))
         shown = (lambda: _show(settings, tally, accounts[0], lines)) if participant else (lambda: _print(accounts))
         emit([_told(account, lines) for account in accounts], as_json, shown)
     raise SystemExit(exits.DONE if all(account.holds for account in accounts) else exits.PROBLEMS)
+
+
+def _require_known(settings: Settings, participant: str) -> None:
+    """Raise ConfigFault for a name that nobody has: of a slip of the pen no signed zero is made."""
+    participants, _ = load_parties(Path(settings.routes))
+    if participant not in participants:
+        what = f"{participant!r} had no message on this day, and is no participant"
+        raise ConfigFault(what, where=settings.routes, do="Look for its id there")
 
 
 def _show(settings: Settings, tally: Tally, account: Account, lines: Lines | None) -> None:

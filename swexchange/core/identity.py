@@ -23,8 +23,8 @@ def exchange_id(received_at: datetime, submitter: str, digest: bytes) -> str:
 
 
 def first_id(at: datetime) -> str:
-    """What no exchange id of a moment sorts before: ids begin with their time in milliseconds."""
-    return int(at.timestamp() * 1000).to_bytes(6).hex()
+    """What no exchange id of a moment sorts before: ids begin with their time in milliseconds since 1970."""
+    return max(0, int(at.timestamp() * 1000)).to_bytes(6).hex()
 
 
 def copy_id(sender: str, message_id: str, digest: bytes, kind: Kind, to: str) -> str:

@@ -135,6 +135,33 @@ def test_a_wrong_rules_file_is_told_with_its_line(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("keys", "new", ".."),
+        ("keys", "new", "."),
+        ("keys", "new", ".hidden"),
+        ("hold", "lift", "99999999999999999999", "--reason", "x"),
+        ("hold", "lift", "0", "--reason", "x"),
+        ("replay", "plan", "--since", "0001-01-01"),
+        ("audit", "search", "--until", "9999-12-31T23:59:59-01:00"),
+        ("audit", "reconcile", "--day", "0001-01-01"),
+        ("audit", "reconcile", "--day", "9999-12-31"),
+        ("audit", "reconcile", "--day", "2026-03-02", "--participant", "DXPENT000001234"),
+        ("audit", "reconcile", "--day", "2026-03-02", "--participant", "X\nstate final\nreceived 7 = accepted 7"),
+    ],
+)
+def test_a_slip_of_the_pen_is_an_error_of_usage(built: House, arguments: tuple[str, ...]) -> None:
+    """Above all, no signed document says that nothing came from somebody whose name was mistyped."""
+    assert said(built, *arguments, code=2) == ""
+
+
+@pytest.mark.parametrize("since", ["0002-01-01", "99999d"])
+def test_a_time_before_all_others_finds_everything(built: House, since: str) -> None:
+    for code, command in ((1, ("audit", "search")), (1, ("archive", "search")), (0, ("replay", "plan"))):
+        said(built, *command, "--since", since, "--sender", "NOBODY", code=code)
+
+
 def test_hostile_ids_cannot_play_tricks_in_a_terminal(built: House) -> None:
     """Control and bidirectional characters of a message id are shown escaped, in the log and on the screen."""
     number = "TRICK\u202e-1"
