@@ -210,7 +210,7 @@ def test_a_child_that_cannot_be_made_costs_the_words_alone(
     def none_left(*_: object, **__: object) -> None:
         raise BlockingIOError("Resource temporarily unavailable")
 
-    with Explainer(proven=known, restart_pause=0.0) as explainer:
+    with Explainer(proven=known, restart_pause=0.0, deadline=60.0) as explainer:
         bundle = number(tmp_path / "known")
         explainer.compile([bundle])
         with monkeypatch.context() as patch:
