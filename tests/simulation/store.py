@@ -28,7 +28,6 @@ class FaultyLedger:
         self._ledger, self._point = ledger, point
 
     def note_rules(self, digest: str, keys: Collection[Key], now: datetime) -> None:
-        self._point("store note rules")
         self._ledger.note_rules(digest, keys, now)
 
     @contextmanager
