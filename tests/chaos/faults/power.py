@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.chaos.scene import SQLITE, Scene
 from tests.chaos.supervisor import ANY_DISK, children
 
 CUTS = 6
-GONE, STOPPED = "ZX", "TZX"
+GONE, STOPPED = {"Z", "X"}, {"T", "Z", "X"}
 
 
 def _on_a_disk(scene: Scene) -> None:
@@ -89,8 +89,8 @@ def _stand_still(scene: Scene) -> list[int]:
     return [*pids, *servers]
 
 
-def _until(scene: Scene, pids: Sequence[int], states: str) -> None:
-    scene.until(lambda: all(_state(pid) in states for pid in pids), f"{pids} to be in one of the states {states}")
+def _until(scene: Scene, pids: Sequence[int], states: Set[str]) -> None:
+    scene.until(lambda: all(_states(pid) <= states for pid in pids), f"{pids} to be in one of the states {states}")
 
 
 def _signal(pids: Sequence[int], number: signal.Signals) -> None:
@@ -99,12 +99,16 @@ def _signal(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _state(pid: int) -> str:
-    """As ps has it: T stopped, Z dead and not waited for; X: there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "X"
+def _states(pid: int) -> set[str]:
+    """Of all its threads, as ps has them: T stopped, Z dead and not waited for; none: there is no such process.
+
+    A process writes, and keeps its files open, until its last thread has stopped or ended.
+    """
+    found = set()
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # ended meanwhile
+            found.add(thread.read_text().rpartition(")")[2].split()[0])
+    return found
 
 
 FAULTS = (
