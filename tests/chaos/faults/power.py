@@ -26,6 +26,7 @@ def _on_a_disk(scene: Scene) -> None:
         place.mkdir()
         disk.mount(place)
         scene.at_end(disk.unmount)
+        scene.at_end(scene.supervisor.stop)  # before: where the fault could not be injected, daemons still run
         disk.fill(old)
     else:
         disk = _cluster_on_a_disk(scene)
