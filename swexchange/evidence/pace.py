@@ -11,18 +11,20 @@ REST = 4.0  # a pause is this many times the work before it
 class Pace:
     """Pauses between bursts of work: `rest` is told for how many seconds. To be called often.
 
-    `burst` is the least work, in seconds, that is followed by a pause.
+    `burst` is the least work, in seconds of `clock`, that is followed by a pause. With the processor's time for
+    a clock, as a process of its own may have it, waiting for a core is no work: else the busier the machine,
+    the longer the pauses.
     """
 
     def __init__(
-        self, rest: Callable[[float], object], burst: float = 0.0, monotonic: Callable[[], float] = time.monotonic
+        self, rest: Callable[[float], object], burst: float = 0.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._rest, self._burst, self._monotonic = rest, burst, monotonic
-        self._since = monotonic()
+        self._rest, self._burst, self._clock = rest, burst, clock
+        self._since = clock()
 
     def __call__(self) -> None:
         """Pause, if enough was done since the last pause."""
-        worked = self._monotonic() - self._since
+        worked = self._clock() - self._since
         if worked >= self._burst:
             self._rest(worked * REST)
-            self._since = self._monotonic()
+            self._since = self._clock()

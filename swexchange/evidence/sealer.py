@@ -160,10 +160,10 @@ class Sealer:
         rest: Callable[[float], object] = lambda _: None,
         *,
         everywhere: bool = False,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Iterator[int]:
         """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause."""
-        breathe = Pace(rest, BURST, monotonic)
+        breathe = Pace(rest, BURST, clock)
         while added := self.seal(breathe, everywhere=everywhere):
             yield added
             breathe()
@@ -221,7 +221,7 @@ class Sealing:
         self._wait(min(self._seconds, LOOK))
 
     def _seal(self) -> None:
-        for added in self._sealer.seal_all(self._wait):
+        for added in self._sealer.seal_all(self._wait, clock=time.process_time):
             self._observer.sealed(added)
             self._observer.alive()
             if self._wait(0.0):

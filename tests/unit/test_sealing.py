@@ -29,7 +29,7 @@ class _Sealer:
     def is_due(self, seconds: float) -> bool:
         return True
 
-    def seal_all(self, rest: Callable[[float], object]) -> Iterator[int]:
+    def seal_all(self, rest: Callable[[float], object], *, clock: Callable[[], float]) -> Iterator[int]:
         error, self.error = self.error, None
         if error:
             raise error
