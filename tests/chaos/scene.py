@@ -9,6 +9,7 @@ import base64
 import random
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,6 +37,7 @@ from tests.process.province import behind_upstream
 from tests.rabbit import Rabbit
 
 CANARIES = ("聚丙烯粒子", "深圳市启桥塑胶原料有限公司")  # stand in every declaration, and in no log
+FURNISHING = threading.Lock()  # its commands run in this process, and change the environment of all lanes
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 
@@ -182,7 +184,8 @@ def opened(lab: Lab, kind: str, seed: str, rate: float, daemons: int, *, upstrea
         url = lab.broker.vhost(vhost)
         to_broker = _proxy(stack, url)
         database_url, to_database = _database(stack, lab, kind, folder, f"chaos{number}")
-        house = House(folder, url, database_url).furnish(behind_upstream if upstream else lambda _: None)
+        with FURNISHING:
+            house = House(folder, url, database_url).furnish(behind_upstream if upstream else lambda _: None)
         shutil.copy(house.routes, folder / "routes.good.yaml")
         history = History(folder / "history.ndjson")
         stack.callback(history.close)

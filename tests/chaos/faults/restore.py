@@ -28,7 +28,9 @@ def _database_restored(scene: Scene) -> None:
     """From a backup of 6 s ago; the daemon refuses; then the way out of docs/how-to/prove-an-exchange.md."""
     backup = str(scene.folder / "backup")
     _said(scene, "backup", backup)
+    seen = len(scene.log.checkpoints)
     scene.pause(6)
+    scene.until(lambda: len(scene.log.checkpoints) > seen + 1, "the log to grow")
     _kill_all(scene)
     scene.note("the database is lost")
     _empty_database(scene)
