@@ -12,7 +12,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.archive import archive
 from swexchange.cli.evidence import schemas_of
-from swexchange.cli.filters import filter_options
+from swexchange.cli.filters import lasting_filter_options
 from swexchange.cli.output import emit, table, write_file
 from swexchange.core.canonical import local_time
 from swexchange.core.search import Filter
@@ -22,7 +22,7 @@ from swexchange.settings import Settings
 
 
 @archive.command()
-@filter_options
+@lasting_filter_options
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
 @click.option("--after", default="", metavar="EXCHANGE", help="Continue behind this exchange, towards older ones.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from swexchange import yamlfile
 from swexchange.cli.output import moment_option
 from swexchange.core.model import BusinessKey
+from swexchange.core.search import State
 from swexchange.errors import ConfigFault
 from swexchange.store import Filter
 from swexchange.yamlfile import YamlFile
@@ -32,18 +33,30 @@ _OPTIONS = (
     moment_option("--since", "Received at or after this time, or so long ago: 2026-11-24, 7d, 12h."),
     moment_option("--until", "Received before this time."),
 )
+_STATE = click.option(
+    "--state",
+    type=click.Choice([state.value for state in State]),
+    help="It stands so now, or a copy of it does; with --receiver, the copy for that one.",
+)
 _NAMES = frozenset(Filter.__dataclass_fields__) - {"after", "limit"}
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose exchanges; the command gets them as one argument, `wanted`, a Filter."""
+    return _STATE(lasting_filter_options(command))
+
+
+def lasting_filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without the state: what they find now they find for good, in archive files too."""
 
     @wraps(command)
     def with_filter(*args: Any, named: str | None, **options: Any) -> Any:
-        given = {name: options.pop(name) for name in _NAMES}
+        given = {name: options.pop(name) for name in _NAMES & options.keys()}
         if named is not None:
             given |= _from_file(click.get_current_context(), named)
-        return command(*args, wanted=Filter(**{**given, "key": _key(given["key"])}), **options)
+        return command(
+            *args, wanted=Filter(**{**given, "key": _key(given["key"]), "state": _state(given.get("state"))}), **options
+        )
 
     return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_filter)
 
@@ -70,6 +83,10 @@ def _checked(file: YamlFile, name: str, known: Collection[str]) -> Iterator[tupl
         if not all(isinstance(text, str) for text in texts):
             raise file.fault(f"{key} must be text", (name, key), "Only exchange may be a list")
         yield key, texts if key == "exchange" else value
+
+
+def _state(text: str | None) -> State | None:
+    return None if text is None else State(text)
 
 
 def _key(text: str | None) -> BusinessKey | None:

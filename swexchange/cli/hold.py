@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from swexchange.cli import exits
-from swexchange.cli.filters import filter_options
+from swexchange.cli.filters import lasting_filter_options
 from swexchange.cli.operator import operator
-from swexchange.cli.output import emit, table
+from swexchange.cli.output import emit, number_of, table
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
 from swexchange.core.search import Filter
@@ -26,7 +26,7 @@ def hold() -> None:
 
 
 @hold.command()
-@filter_options
+@lasting_filter_options
 @click.option("--reason", required=True, help="Why; it is kept with your name.")
 @click.pass_obj
 def add(settings: Settings, wanted: Filter, reason: str) -> None:
@@ -41,7 +41,7 @@ def add(settings: Settings, wanted: Filter, reason: str) -> None:
         number = holds.add(wanted, operator(), reason, utc_now())
         count = holds.count(wanted)
     click.echo(str(number))
-    click.echo(f"{count} exchanges are under it now", err=True)
+    click.echo(f"under it now: {number_of(count, 'exchange')}", err=True)
 
 
 @hold.command("list")

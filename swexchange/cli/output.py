@@ -33,6 +33,11 @@ def say(line: str) -> None:
     click.echo(plain(line, _LONGEST_LINE))
 
 
+def number_of(count: int, thing: str, things: str = "") -> str:
+    """1 exchange, 2,000 exchanges; `things` where an s does not make it many."""
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> None:
     """Print rows in aligned columns; the last one takes what is left."""
     clean = [[plain(cell) for cell in row] for row in rows]

@@ -13,12 +13,13 @@ from swexchange.core.codes import ACCEPTED, HELD
 from swexchange.core.forecast import Sample
 from swexchange.core.identity import first_id
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
-from swexchange.core.search import Filter
+from swexchange.core.search import Filter, State
 from swexchange.store import rows
 from swexchange.store.archive_tables import gone
 from swexchange.store.archives import archive_of
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
+from swexchange.store.states import has_copy
 from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
 
 
@@ -174,6 +175,7 @@ _decided_since = and_(
 )
 _held = (NOT_ACCEPTED, exchange.c.code == HELD, ~exists(select(_later.c.seq).where(_decided_since)))
 is_waiting_for_an_operator = and_(*_held)
+_is_waiting = and_(NOT_ACCEPTED, exchange.c.outcome == str(Outcome.WAITING))
 _is_refused = exchange.c.outcome == str(Outcome.REJECTED)
 _waiting = select(func.count(), func.min(exchange.c.received_at)).where(WAITING)
 _due_by_recipient = (
@@ -201,9 +203,12 @@ def conditions(wanted: Filter) -> list[Any]:
     held += [_column(wanted, name) == value for name, value in given if value]
     if wanted.outcome in (Outcome.REJECTED, Outcome.WAITING) or wanted.code not in ("", ACCEPTED):
         held.append(NOT_ACCEPTED)
-    if wanted.receiver:
-        is_copy = and_(copy.c.seq == exchange.c.seq, copy.c.recipient == wanted.receiver, copy.c.kind == Kind.MESSAGE)
-        held.append(exists(select(copy.c.seq).where(is_copy)))
+    of_message = {State.HELD: is_waiting_for_an_operator, State.WAITING: _is_waiting}
+    if wanted.state in of_message:
+        held.append(of_message[wanted.state])
+    of_copy = None if wanted.state in of_message else wanted.state
+    if wanted.receiver or of_copy:
+        held.append(has_copy(of_copy, wanted.receiver))
     number = _column(wanted, "exchange_id")
     if wanted.since:
         held.append(number >= first_id(wanted.since))

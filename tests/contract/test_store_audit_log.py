@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from swexchange.core.codes import HELD
 from swexchange.core.model import BusinessKey, Event, Fate, Happening, Kind, Outcome
+from swexchange.core.search import State
 from swexchange.errors import StoreDown
-from swexchange.store import AuditLog, Filter, FullLedger, open_audit_log
+from swexchange.store import AuditLog, Filter, FullLedger, open_audit_log, open_backlog, open_history
 from tests.contract import exchanges
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, after
@@ -75,6 +77,49 @@ def six(ledger: FullLedger) -> None:
 def test_a_search_finds_what_fits_every_part(audit_log: AuditLog, wanted: dict[str, object], found: list[str]) -> None:
     """Newest first, at most `limit`, and only what fits all that was asked."""
     assert _found(audit_log, **wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"state": State.SENT}, ["D", "C", "B", "A"]),
+        ({"state": State.SENT, "receiver": CUSTOMS}, ["B", "A"]),
+        ({"state": State.DUE}, ["B"]),
+        ({"state": State.DUE, "receiver": PORT}, ["B"]),
+        ({"state": State.DUE, "receiver": CUSTOMS}, []),
+        ({"state": State.QUEUED}, ["C"]),
+        ({"state": State.QUEUED, "sender": BOB}, []),
+        ({"state": State.DROPPED}, ["D"]),
+        ({"state": State.DROPPED, "until": after(seconds=3)}, []),
+        ({"state": State.UNSETTLED}, ["E"]),
+        ({"state": State.UNSETTLED, "receiver": PORT}, []),
+        ({"state": State.HELD}, ["H"]),
+        ({"state": State.WAITING}, ["W"]),
+        ({"state": State.WAITING, "receiver": ALICE}, []),
+    ],
+)
+def test_a_search_by_state(
+    database: Database, ledger: FullLedger, audit_log: AuditLog, wanted: dict[str, object], found: list[str]
+) -> None:
+    """How an exchange or one of its copies stands now; the what-if and the plans of replays find the same."""
+    mixed = exchanges.accepted("B", to=(CUSTOMS, PORT), at=after(seconds=1))
+    queued, dropped = (exchanges.accepted(m, at=after(seconds=s)) for m, s in (("C", 2), ("D", 3)))
+    exchanges.deliver(ledger, exchanges.accepted("A"))
+    ledger.settle(exchanges.record(ledger, mixed), [(mixed.copies[1], Fate.RETURNED)], after(seconds=1))
+    for one in (queued, dropped):
+        ledger.settle(exchanges.record(ledger, one, remote=frozenset({CUSTOMS})), (), after(seconds=3))
+    with open_backlog(database.url) as backlog:
+        assert backlog.drop(dropped.exchange_id, CUSTOMS, "gone", after(seconds=4)) == 1
+    exchanges.record(ledger, exchanges.accepted("E", at=after(seconds=4)))
+    unread = replace(exchanges.rejected(at=after(seconds=5), code=HELD), message_id="H", copies=())
+    exchanges.deliver(ledger, unread)
+    exchanges.deliver(ledger, replace(exchanges.waiting("W", [ENTRY], at=after(seconds=6)), copies=()))
+    assert _found(audit_log, **wanted) == found
+    asked = Filter(**wanted)  # type: ignore[arg-type]
+    with open_history(database.url) as history:
+        past = [one for part in history.stretches(asked, 2) for one in history.read(asked, part)]
+        assert [one.decision.message_id for one in past] == found[::-1]
+        assert history.count(asked) == len(found)
 
 
 @pytest.mark.usefixtures("six")

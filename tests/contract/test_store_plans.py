@@ -20,6 +20,7 @@ from swexchange.core.identity import claim, lookups
 from swexchange.core.lanes import Weights
 from swexchange.core.model import BusinessKey, Fate, Kind
 from swexchange.core.replay import Does, Done, Item, Target
+from swexchange.core.search import State
 from swexchange.store import (
     Filter,
     FullLedger,
@@ -137,6 +138,12 @@ SEARCHES: dict[str, Filter] = {
     "refused": Filter(outcome="rejected"),
     "waiting": Filter(outcome="waiting"),
     "code": Filter(code="0002"),
+    "due": Filter(state=State.DUE),
+    "queued": Filter(state=State.QUEUED),
+    "unsettled": Filter(state=State.UNSETTLED),
+    "held": Filter(state=State.HELD),
+    "waiting for its parent": Filter(state=State.WAITING),
+    "a receiver's dropped": Filter(state=State.DROPPED, receiver=CUSTOMS, since=NOW),
 }
 
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from swexchange.cli.filters import filter_options
 from swexchange.core.model import BusinessKey
+from swexchange.core.search import State
 from swexchange.errors import ConfigFault
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
@@ -31,6 +32,10 @@ wrong-value:
   since: nonsense
 wrong-shape:
   sender: [X]
+stuck:
+  state: queued
+wrong-state:
+  state: stuck
 empty:
 """
 
@@ -97,6 +102,14 @@ def test_a_wrong_filter_is_told_with_its_line(tmp_path: Path, name: str, said: s
     with pytest.raises(ConfigFault, match=said) as raised:
         chosen(tmp_path, "--filter", name)
     assert "filters.yaml" in raised.value.where
+
+
+def test_a_state_is_one_of_those_that_show_names(tmp_path: Path) -> None:
+    """By hand and in the file alike."""
+    assert chosen(tmp_path, "--state", "dropped") == Filter(state=State.DROPPED)
+    assert chosen(tmp_path, "--filter", "stuck") == Filter(state=State.QUEUED)
+    assert chosen(tmp_path, "--state", "stuck").message_id == "usage error"
+    assert chosen(tmp_path, "--filter", "wrong-state").message_id == "usage error"
 
 
 def test_a_wrong_value_is_a_usage_error(tmp_path: Path) -> None:
