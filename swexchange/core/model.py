@@ -198,7 +198,8 @@ class Entry:
 class Event(StrEnum):
     """What can happen to an exchange beside its ordinary course; ordinary times stand in its rows.
 
-    Or to the log itself: then it names no exchange, and its detail is a `core.prune_record`.
+    Or to the log itself: then it names no exchange, and its detail is a `core.prune_record`. Or to a replay or a
+    hold: then it names no exchange either, and its detail is as `store.operations` has it.
     """
 
     REPEATED = "repeated"  # the same bytes came again; the stored receipt was sent again
@@ -213,6 +214,13 @@ class Event(StrEnum):
     PRUNING = "pruning"  # an operator begins to take what lies in an archive file out of the database
     PRUNED = "pruned"  # that is done
     REMOVED = "removed"  # an archive file goes itself
+    PLANNED = "planned"  # a replay is: its exchanges are frozen
+    STARTED = "started"  # a run of a replay has
+    STOPPED = "stopped"  # a run of a replay has, and another may go on
+    DONE = "done"  # a replay is
+    ABORTED = "aborted"  # an operator gave a replay up
+    PLACED = "placed"  # a hold was
+    LIFTED = "lifted"  # a hold was
 
 
 class Fate(StrEnum):

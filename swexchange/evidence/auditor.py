@@ -49,6 +49,9 @@ class Log(Protocol):
     def badly_added(self) -> Sequence[str]:
         """Exchanges with a copy that was neither decided nor sent by a replay."""
 
+    def badly_recorded(self) -> Sequence[tuple[str, str]]:
+        """Replays and holds whose rows say other than the log: which, and what."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -142,6 +145,8 @@ def audit(
         yield Problem(f"exchange {exchange}", "its row names a parent or a recipient that no MATCHED event confirms")
     for exchange in log.badly_added():
         yield Problem(f"exchange {exchange}", "it has a further copy that no REPLAYED event confirms")
+    for place, what in log.badly_recorded():
+        yield Problem(place, what)
 
 
 def audit_unsealed(log: Log, found: Findings) -> Iterator[Problem]:

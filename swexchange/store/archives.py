@@ -16,9 +16,8 @@ from swexchange.store.archive_tables import archive
 from swexchange.store.evidence import Evidence
 from swexchange.store.evidence_tables import rules, sealed
 from swexchange.store.exhibit import entries_of
-from swexchange.store.tables import HAS_BYTES, event, exchange
+from swexchange.store.tables import HAS_BYTES, THE_LOG, event, exchange
 
-THE_LOG = ""  # event.exchange_id of what happened to the log itself
 _COLUMNS = {"first": "first_leaf"} | {name: name for name in ("leaves", "name", "digest", "size", "since", "until")}
 
 

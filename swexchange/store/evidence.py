@@ -24,6 +24,7 @@ from swexchange.store.evidence_tables import checkpoint, sealed, tile
 from swexchange.store.exhibit import read_exhibit
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.log_state import log_state
+from swexchange.store.operations_check import badly_recorded
 from swexchange.store.tables import ADDED, batch, copy, event, exchange
 
 LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind; checkpoints looked at for witnesses
@@ -135,6 +136,11 @@ class Evidence(Database):
         """Exchanges with a copy that was neither decided nor sent by a replay."""
         with self._reading() as connection:
             return list(connection.execute(_unreplayed).scalars())
+
+    def badly_recorded(self) -> Sequence[tuple[str, str]]:
+        """Replays and holds whose rows say other than the log: which, and what."""
+        with self._reading() as connection:
+            return list(badly_recorded(connection))
 
     def seal(
         self, size: int, spans: Sequence[Span], tiles: Mapping[tuple[int, int], bytes], made: Signed | None

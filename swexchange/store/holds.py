@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, not_, or_, select, text, true, update
 
-from swexchange.core.model import BusinessKey
+from swexchange.core.model import BusinessKey, Event
 from swexchange.core.search import Filter
 from swexchange.errors import ConfigFault
 from swexchange.store import rows
@@ -19,6 +19,7 @@ from swexchange.store.archive_tables import hold
 from swexchange.store.audit_log import conditions
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
+from swexchange.store.operations import note_hold
 from swexchange.store.tables import exchange
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/hold', 0))")
@@ -46,15 +47,19 @@ class Holds(Database):
         row = {"wanted": _written(wanted), "placed_at": rows.microseconds(now), "placed_by": who, "why": why}
         with self._writing() as connection:
             lock(connection)
-            return int(connection.execute(insert(hold).values(row).returning(hold.c.id)).scalar_one())
+            placed = connection.execute(insert(hold).values(row).returning(*hold.c)).mappings().one()
+            note_hold(connection, Event.PLACED, placed)
+            return int(placed["id"])
 
     def lift(self, number: int, who: str, why: str, now: datetime) -> None:
         """End a hold. Raises ConfigFault where there is none of this number in force."""
         lifted = {"lifted_at": rows.microseconds(now), "lifted_by": who, "lifted_why": why}
         this = and_(hold.c.id == number, hold.c.lifted_at.is_(None))
         with self._writing() as connection:
-            if not connection.execute(update(hold).where(this).values(lifted)).rowcount:
+            ended = connection.execute(update(hold).where(this).values(lifted).returning(*hold.c)).mappings().first()
+            if ended is None:
                 raise ConfigFault(f"no hold {number} is in force", do="`swexchange hold list` lists those that are")
+            note_hold(connection, Event.LIFTED, ended)
 
     def list(self) -> Sequence[Hold]:
         """All holds, the latest first, lifted ones too."""

@@ -13,13 +13,13 @@ from swexchange.core.model import Happening, Outcome
 from swexchange.core.prune_record import PruneRecord
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import archive
-from swexchange.store.archives import THE_LOG, Archives
+from swexchange.store.archives import Archives
 from swexchange.store.audit_log import is_waiting_for_an_operator
 from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import sealed
 from swexchange.store.holds import is_held, lock
 from swexchange.store.ledger import note
-from swexchange.store.tables import DUE, OUTSTANDING, QUEUED, batch, copy, exchange, replay_item
+from swexchange.store.tables import DUE, OUTSTANDING, QUEUED, THE_LOG, batch, copy, exchange, replay_item
 
 AT_ONCE = 100  # messages in one transaction
 _SHARE_ITEMS = text("LOCK TABLE replay_item IN SHARE MODE")

@@ -70,7 +70,7 @@ class Running(Replays):
         set_items(connection, self._id, ("planned", "failed"), "open")
         held = {"state": "running", "runner": self._runner.name, "lease_until": at + LEASE}
         connection.execute(update(replay).where(replay.c.id == self._id).values(held))
-        log(connection, self._id, at, "started", self._runner.who, self._runner.reason)
+        log(connection, self._id, at, Event.STARTED, self._runner.who, self._runner.reason)
 
     def _why_over(self, connection: Connection, row: rows.Row, rules_digest: str, found: tuple[int, bytes]) -> str:
         if row["state"] in ("planning", "done", "aborted"):
@@ -162,7 +162,7 @@ class Running(Replays):
             if state == "aborted":  # what it had in hand and could not mark
                 set_items(connection, self._id, ("sending",), "unknown")
             connection.execute(update(replay).where(replay.c.id == self._id).values(state=state, lease_until=None))
-            log(connection, self._id, at, state, self._runner.who, why)
+            log(connection, self._id, at, Event(state), self._runner.who, why)
 
 
 _is_open = replay_item.c.state.in_(("open", "sending"))

@@ -17,11 +17,10 @@ from swexchange.core.log import Archived, Kind, Span
 from swexchange.core.model import Outcome
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import archive, gone, taken
-from swexchange.store.archives import THE_LOG
 from swexchange.store.evidence_tables import sealed
 from swexchange.store.holds import is_held
 from swexchange.store.pruning import AT_ONCE, Pruning, is_open
-from swexchange.store.tables import business_key, copy, event, exchange
+from swexchange.store.tables import THE_LOG, business_key, copy, event, exchange
 
 
 class RowPruning(Pruning):

@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 batch_number = Sequence("batch_number", metadata=metadata)  # PostgreSQL's; SQLite counts on
+THE_LOG = ""  # event.exchange_id of what happened to no exchange: to the log itself, to a replay, to a hold
 ADDED = 16_384  # copy.n of the first copy that a replay added to an exchange: it is no part of what was decided then
 hashes = bindparam("hashes", type_=ARRAY(BigInteger))
 
