@@ -11,6 +11,7 @@ from typing import TypeVar
 import click
 
 from swexchange.cli.cores import on_all_cores
+from swexchange.cli.output import number_of
 from swexchange.cli.wiring import load_rules
 from swexchange.core.compare import Judged
 from swexchange.core.rulebook import Rulebook
@@ -48,7 +49,7 @@ def counted(history: History, wanted: Filter) -> int:
     """How many exchanges are decided again; says on stderr how many cannot be."""
     if gone := history.without_bytes(wanted):
         what = "their bytes were pruned; `swexchange archive search` finds them"
-        click.echo(f"{gone:,} exchanges are left out: {what}", err=True)
+        click.echo(f"left out: {number_of(gone, 'exchange')}; {what}", err=True)
     return history.count(wanted)
 
 

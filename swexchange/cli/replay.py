@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from swexchange.cli import exits
 from swexchange.cli.filters import filter_options
 from swexchange.cli.judging import counted, judge_all, rules_of
 from swexchange.cli.operator import operator
-from swexchange.cli.output import emit, say, table
+from swexchange.cli.output import emit, number_of, say, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
@@ -23,7 +24,12 @@ from swexchange.observe import utc_now
 from swexchange.replay.plan import Planning
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_history, open_replays
-from swexchange.store.replays import Plan, Replay
+from swexchange.store.replays import Plan, Replay, ReplayItem
+
+_STATES = ("planned", "open", "sending", "sent", "failed", "left", "unknown")
+_list_option = click.option(
+    "--list", "listed", is_flag=True, help="Each exchange too, with its state and why it failed."
+)
 
 
 @cli.group()
@@ -42,12 +48,16 @@ def replay() -> None:
 @click.option(
     "--limit", default=0, type=click.IntRange(0), help="At most so many exchanges, the oldest (default: all)."
 )
+@_list_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def plan(settings: Settings, /, wanted: Filter, limit: int, as_json: bool, decide: bool, **narrowed: Any) -> None:
+def plan(
+    settings: Settings, /, wanted: Filter, limit: int, listed: bool, as_json: bool, decide: bool, **narrowed: Any
+) -> None:
     """Freeze which exchanges are sent again and to whom, and show what that would do. Sends nothing.
 
-    What matches later is not part of the plan. `replay run` sends it.
+    What matches later is not part of the plan. `replay run` sends it. Exit code 1: nothing found, so nothing is
+    planned; 4: you stopped it.
 
     \b
     Examples:
@@ -59,12 +69,24 @@ def plan(settings: Settings, /, wanted: Filter, limit: int, as_json: bool, decid
     if decide and narrowed["receipts"]:
         raise click.UsageError("--receipts is for stored ones; --decide makes its own")
     scope = Scope(how, frozenset(narrowed["to"]), narrowed["receipts"], narrowed["only_new"])
-    digest = rules_of(settings).digest
     wanted = dataclasses.replace(wanted, until=wanted.until or utc_now())
-    asked = _asked(wanted, scope, limit)
     with open_history(settings.database_url) as history:
         total = counted(history, wanted)
-    planning = Planning(scope, limit)
+    if not total:
+        click.echo("nothing found: nothing is planned", err=True)
+        raise SystemExit(exits.PROBLEMS)
+    try:
+        planned = _plan(settings, wanted, Planning(scope, limit), total)
+    except KeyboardInterrupt:
+        click.echo("stopped by its operator: nothing is planned; plan it again", err=True)
+        raise SystemExit(exits.STOPPED) from None
+    show(settings, planned, as_json, "" if listed else None)
+
+
+def _plan(settings: Settings, wanted: Filter, planning: Planning, total: int) -> Replay:
+    click.echo(f"loading the rules of {settings.routes} and their schemas, by which all is decided again", err=True)
+    how, digest = planning.scope.how, rules_of(settings).digest
+    asked = _asked(wanted, planning.scope, planning.limit)
     with open_replays(settings.database_url) as replays, progress("planning", total) as advance:
         number = replays.begin(Plan(how, asked, digest, operator()), utc_now())
         try:
@@ -74,12 +96,11 @@ def plan(settings: Settings, /, wanted: Filter, limit: int, as_json: bool, decid
                 advance(len(part))
                 if planning.is_full:
                     break
-            planned = replays.seal(number, planning.effect(), operator(), utc_now())
+            return replays.seal(number, planning.effect(total), operator(), utc_now())
         except BaseException:  # half a plan is none
             with suppress(Fault):
                 replays.abort(number, operator(), "planning broke off", utc_now())
             raise
-    show(planned, as_json)
 
 
 def _asked(wanted: Filter, scope: Scope, limit: int) -> dict[str, Any]:
@@ -94,13 +115,23 @@ def _plain(value: Any) -> Any:
 
 @replay.command()
 @click.argument("plan_id", metavar="PLAN")
+@_list_option
+@click.option("--only", type=click.Choice(_STATES), help="With --list: the exchanges in this state.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def status(settings: Settings, plan_id: str, as_json: bool) -> None:
-    """Show one replay: what was asked for, what it does, how far it is, who did what and why."""
+def status(settings: Settings, plan_id: str, listed: bool, only: str | None, as_json: bool) -> None:
+    """Show one replay: what was asked for, what it does, how far it is, who did what and why.
+
+    \b
+    Examples:
+      swexchange replay status 019cac2a9dc0-5f3e12ab
+      swexchange replay status 019cac2a9dc0-5f3e12ab --list --only failed
+    """
+    if only and not listed:
+        raise click.UsageError("--only narrows --list")
     with open_replays(settings.database_url) as replays:
         found = replays.get(plan_id)
-    show(found, as_json)
+    show(settings, found, as_json, (only or "") if listed else None)
 
 
 @replay.command(name="list")
@@ -125,12 +156,26 @@ def abort(settings: Settings, plan_id: str, reason: str, as_json: bool) -> None:
     """Give a replay up for good: what it has not sent, it never will. A run at work ends within a second or so."""
     with open_replays(settings.database_url) as replays:
         found = replays.abort(plan_id, operator(), reason, utc_now())
-    show(found, as_json)
+    show(settings, found, as_json)
 
 
-def show(found: Replay, as_json: bool) -> None:
-    """Print one replay."""
-    emit(_told(found), as_json, lambda: _print(found))
+def show(settings: Settings, found: Replay, as_json: bool, listed: str | None = None) -> None:
+    """Print one replay; with its exchanges in the state `listed`, all of them for ''."""
+    with open_replays(settings.database_url) as replays:
+        items = iter(()) if listed is None else replays.items(found.id, listed)
+        if as_json:
+            more = {} if listed is None else {"exchanges": [_item(one) for one in items]}
+            emit({**_told(found), **more}, as_json, lambda: None)
+            return
+        _print(found)
+        for one in items:
+            told = _item(one)
+            said = " ".join(part for part in (one.state, one.fate, told["at"]) if part)
+            say(f"  {one.exchange_id or '(pruned)'}  {one.message_id or '-'}  {', '.join(one.to)}: {said}")
+
+
+def _item(one: ReplayItem) -> dict[str, Any]:
+    return {**dataclasses.asdict(one), "at": local_time(one.at) if one.at else ""}
 
 
 def _told(found: Replay) -> dict[str, Any]:
@@ -166,7 +211,7 @@ def _print(found: Replay) -> None:
             ("state", found.state + (" (no sign of life: its process is dead)" if silent else "")),
             ("how", found.how),
             ("asked for", ", ".join(_asked_for(found.wanted)) or "everything"),
-            ("found", f"{effect.get('found', 0):,} exchanges"),
+            ("found", _found(effect)),
             ("items", _counts(found)),
             ("digest", found.digest),
             ("rules", found.rules_digest),
@@ -176,7 +221,7 @@ def _print(found: Replay) -> None:
         said = "which it has already" if send["repeats"] else "new to it"
         say(f"  {send['copies']:,} {send['kind']} to {send['to']}, {said}")
     if effect.get("accepted_anew"):
-        click.echo(f"  {effect['accepted_anew']:,} refused messages are accepted as new exchanges")
+        click.echo(f"  accepted as new exchanges: {number_of(effect['accepted_anew'], 'refused message')}")
     for left in effect.get("left_out", ()):
         say(f"  left out: {left['exchanges']:,}, {left['why']}")
     for group in effect.get("today_differs", ()):
@@ -189,3 +234,12 @@ def _print(found: Replay) -> None:
     table([(local_time(at), event, who, detail) for at, event, who, detail in found.log], indent="  ")
     if found.items and found.state in ("planned", "stopped"):
         click.echo(f"swexchange replay run {found.id} --reason '...' sends it", err=True)
+    if found.fates:
+        click.echo(f"swexchange replay status {found.id} --list --only failed lists what failed", err=True)
+
+
+def _found(effect: Mapping[str, Any]) -> str:
+    """How many exchanges, where a limit ended the plan before it saw all of them."""
+    found = effect.get("found", 0)
+    matching = effect.get("matching", found)
+    return f"{found:,} of {number_of(matching, 'exchange')}" if found < matching else number_of(found, "exchange")

@@ -7,12 +7,12 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from swexchange.broker import Outlet
 from swexchange.cli import exits
-from swexchange.cli.judging import rules_of
 from swexchange.cli.operator import operator
 from swexchange.cli.progress import progress
 from swexchange.cli.replay import replay, show
@@ -22,6 +22,7 @@ from swexchange.core.replay import Done, How
 from swexchange.errors import Fault
 from swexchange.observe import utc_now
 from swexchange.replay.run import Accepting, Ending, Pace, Run
+from swexchange.rules.load import load_parties
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import Runner, Running, open_ledger, open_running
@@ -71,9 +72,14 @@ def run(settings: Settings, /, plan_id: str, reason: str, as_json: bool, **pace:
     )
     runner = Runner(f"{operator()} process {os.getpid()} {os.urandom(4).hex()}", operator(), reason)
     with open_running(settings.database_url, plan_id, runner, settings.batch_bytes) as running:
-        ending = _run(settings, running, plan_id, careful)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the run itself hears both signals
+        try:
+            ending = _run(settings, running, plan_id, careful)
+        except KeyboardInterrupt:  # before anything was in hand
+            ending = Ending.ASKED
+            click.echo(f"{ending}: nothing was sent", err=True)
         found = running.get(plan_id)
-    show(found, as_json)
+    show(settings, found, as_json)
     failed = found.counts.get("failed", 0)
     raise SystemExit(exits.PROBLEMS if ending is Ending.COMPLETE and failed else _EXITS.get(ending, exits.STOPPED))
 
@@ -81,8 +87,8 @@ def run(settings: Settings, /, plan_id: str, reason: str, as_json: bool, **pace:
 def _run(settings: Settings, running: Running, plan_id: str, pace: Pace) -> Ending:
     planned = running.get(plan_id)
     with _accepting(settings, planned.how) as accepting:
-        rules = accepting.rules if accepting else rules_of(settings)
-        running.take(accepting.rules.digest if accepting else "", utc_now(), rules.remote)
+        remote = accepting.rules.remote if accepting else _remote(settings)
+        running.take(accepting.rules.digest if accepting else "", utc_now(), remote)
         left = planned.items - planned.counts.get("sent", 0)
         stop = threading.Event()
         why = "broken off"
@@ -104,6 +110,12 @@ def _run(settings: Settings, running: Running, plan_id: str, pace: Pace) -> Endi
             if why != Ending.COMPLETE and running.get(plan_id).state == "stopped":
                 click.echo(f"{why}; `swexchange replay run {plan_id} --reason ...` goes on", err=True)
     return ending
+
+
+def _remote(settings: Settings) -> frozenset[str]:
+    """Who is behind an upstream: all that sending stored copies asks of the rules. Raises RulesInvalid."""
+    participants, _ = load_parties(Path(settings.routes))
+    return frozenset(one.id for one in participants.values() if one.upstream)
 
 
 @contextmanager

@@ -72,10 +72,11 @@ class Planning:
         """Whether it has as many items as it may."""
         return 0 < self.limit <= self.items
 
-    def effect(self) -> dict[str, Any]:
-        """What the plan would do, as JSON values."""
+    def effect(self, matching: int) -> dict[str, Any]:
+        """What the plan would do, as JSON values; `matching` exchanges fit, of which a limit leaves some unseen."""
         return {
             "found": self.changes.decided,
+            "matching": matching,
             "items": self.items,
             "accepted_anew": self.accepted,
             "sends": [

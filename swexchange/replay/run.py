@@ -88,13 +88,15 @@ class Run:
 
     def go(self) -> Ending:
         """Send what is left of the replay. Raises BrokerLost, StoreDown or Busy: then run it again later."""
-        last, count, started = -1, 0, time.monotonic()
-        while not self.stopped:
+        last, count, begins = -1, 0, time.monotonic()
+        while self._goes_on(begins):
             is_canary = self.pace.canary > count
             parcels = self.stock.claim(last, self._next(count), self.clock())
             if not parcels:
                 return Ending.COMPLETE
             crashpoint("replay-claimed")
+            if self.pace.rate:  # from now on, whatever it should have been: what was late is not caught up in a burst
+                begins = max(begins, time.monotonic()) + len(parcels) / self.pace.rate
             failed = self._send(parcels)
             last, count = parcels[-1].seq, count + len(parcels)
             if is_canary and failed:
@@ -103,13 +105,17 @@ class Run:
                 return Ending.FAILURES
             if self.pace.canary_only and count >= self.pace.canary:
                 return Ending.CANARY_DONE
-            if self.pace.rate:
-                self.wait(max(0.0, started + count / self.pace.rate - time.monotonic()))
         return Ending.ASKED
 
+    def _goes_on(self, begins: float) -> bool:
+        """Whether nobody stopped it until the rate lets the next items go."""
+        if self.pace.rate and not self.stopped:
+            self.wait(max(0.0, begins - time.monotonic()))
+        return not self.stopped
+
     def _next(self, count: int) -> int:
-        """How many items to claim: about a second's, so that a stop and the lease are looked at often."""
-        most = min(self.pace.together, self.pace.rate or self.pace.together)
+        """How many items to claim: a tenth of a second's where there is a rate, so that no second sees more of them."""
+        most = min(self.pace.together, max(1, self.pace.rate // 10)) if self.pace.rate else self.pace.together
         return min(most, self.pace.canary - count) if count < self.pace.canary else most
 
     def _send(self, parcels: Sequence[Parcel]) -> int:

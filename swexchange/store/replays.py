@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -12,11 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from swexchange.core.model import Event
 from swexchange.core.replay import Item
 from swexchange.errors import ConfigFault
 from swexchange.store import rows
 from swexchange.store.archive_tables import taken
 from swexchange.store.database import Database
+from swexchange.store.operations import note_replay
 from swexchange.store.tables import exchange, replay, replay_item, replay_log
 
 
@@ -49,6 +51,19 @@ class Replay:
     counts: Mapping[str, int]  # items by state: planned, open, sending, sent, failed, left, unknown
     fates: Mapping[str, int]  # failed items by what happened
     log: tuple[tuple[datetime, str, str, str], ...]  # time, event, who, detail
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayItem:
+    """One exchange of a replay and how it stands."""
+
+    exchange_id: str  # '' = its row was pruned
+    message_id: str
+    does: str
+    to: tuple[str, ...]  # kind and participant of each copy
+    state: str  # as in Replay.counts
+    fate: str  # of a failed one: why
+    at: datetime | None  # when it was sent or failed
 
 
 class Replays(Database):
@@ -106,7 +121,8 @@ class Replays(Database):
         with self._writing() as connection:
             sealed = {"effect": json.dumps(effect, ensure_ascii=False), "items": count, "digest": digest}
             connection.execute(update(replay).where(replay.c.id == replay_id).values(**sealed, state="planned"))
-            log(connection, replay_id, rows.microseconds(now), "planned", who, f"{count} items, sha256 {digest.hex()}")
+            said = f"{count} items, sha256 {digest.hex()}"
+            log(connection, replay_id, rows.microseconds(now), Event.PLANNED, who, said)
         return self.get(replay_id)
 
     def get(self, replay_id: str) -> Replay:
@@ -120,6 +136,25 @@ class Replays(Database):
             query = select(replay).order_by(replay.c.id.desc()).limit(limit)
             return [_replay(connection, row) for row in connection.execute(query).mappings().all()]
 
+    def items(self, replay_id: str, state: str = "") -> Iterator[ReplayItem]:
+        """The exchanges of a replay in their order, those in one state if asked; few are in memory at a time."""
+        columns = replay_item.c["does", "targets", "state", "fate", "at"]
+        query = select(exchange.c.exchange_id, exchange.c.message_id, *columns)
+        query = query.join_from(replay_item, exchange, exchange.c.seq == replay_item.c.seq, isouter=True)
+        these = replay_item.c.replay_id == replay_id, *((replay_item.c.state == state,) if state else ())
+        query = query.where(*these).order_by(replay_item.c.seq)
+        with self._reading() as connection:
+            for row in connection.execute(query, execution_options={"yield_per": 1000}):
+                yield ReplayItem(
+                    row.exchange_id or "",
+                    row.message_id or "",
+                    row.does,
+                    tuple(f"{kind} {to}" for kind, to, _ in json.loads(row.targets)),
+                    row.state,
+                    row.fate or "",
+                    rows.moment_if(row.at),
+                )
+
     def abort(self, replay_id: str, who: str, reason: str, now: datetime) -> Replay:
         """Give a replay up for good; a run that is at work ends after what it has in hand. Raises ConfigFault."""
         at = rows.microseconds(now)
@@ -131,7 +166,7 @@ class Replays(Database):
             set_items(connection, replay_id, ("planned", "open"), "left")
             if not is_leased(row, at):  # nobody is left to say what became of these
                 set_items(connection, replay_id, ("sending",), "unknown")
-            log(connection, replay_id, at, "aborted", who, reason)
+            log(connection, replay_id, at, Event.ABORTED, who, reason)
         return self.get(replay_id)
 
 
@@ -166,10 +201,11 @@ def set_items(connection: Connection, replay_id: str, before: tuple[str, ...], a
     connection.execute(update(replay_item).where(*these).values(state=after))
 
 
-def log(connection: Connection, replay_id: str, at: int, event: str, who: str, detail: str) -> None:
-    """Who did what to a replay, when and why."""
-    row = {"replay_id": replay_id, "at": at, "event": event, "who": who, "detail": detail}
+def log(connection: Connection, replay_id: str, at: int, event: Event, who: str, detail: str) -> None:
+    """Who did what to a replay, when and why: a row, and an event of the Merkle log that vouches for it."""
+    row = {"replay_id": replay_id, "at": at, "event": str(event), "who": who, "detail": detail}
     connection.execute(insert(replay_log), row)
+    note_replay(connection, event, row, row_of(connection, replay_id))
 
 
 def _replay(connection: Connection, row: rows.Row) -> Replay:

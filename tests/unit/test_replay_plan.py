@@ -124,7 +124,7 @@ def test_of_several_refused_under_one_id_the_last_is_meant() -> None:
     choice = planning.choose([later, other], nobody)
     assert ([item.seq for item in choice.items], choice.dropped) == ([2, 3], [1])
     assert (planning.items, planning.accepted, planning.left) == (2, 2, {Left.SUPERSEDED: 1})
-    assert {send["copies"] for send in planning.effect()["sends"]} == {2}
+    assert {send["copies"] for send in planning.effect(9)["sends"]} == {2}
 
 
 def test_a_plan_counts_what_it_does() -> None:
@@ -132,7 +132,7 @@ def test_a_plan_counts_what_it_does() -> None:
     found = [again(accepted(), TO_BOTH), again(accepted(STRICT), TO_BOTH), again(accepted(), STRICT)]
     planning = Planning(DECIDE, 0)
     assert [item.does for item in planning.choose(found, nobody).items] == [Does.SEND, Does.ACCEPT]
-    effect = planning.effect()
+    effect = planning.effect(9)
     assert (effect["found"], effect["items"], effect["accepted_anew"]) == (3, 2, 1)
     assert {(s["kind"], s["to"], s["repeats"]): s["copies"] for s in effect["sends"]} == {
         ("message", CUSTOMS, True): 1,

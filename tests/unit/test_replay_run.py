@@ -148,13 +148,48 @@ def test_a_lost_broker_ends_it_with_the_rest_unmarked() -> None:
 
 
 def test_a_rate_is_kept() -> None:
-    """About a second's worth at a time, and a wait that brings the whole to the rate."""
+    """A tenth of a second's worth at a time, the canary too, and a wait before each that keeps the rate."""
     memory = Memory([parcel(n) for n in range(100)])
     waits: list[float] = []
     paced = run(memory, canary=5, rate=20)
     paced.wait = waits.append
     assert paced.go() is Ending.COMPLETE
-    assert memory.claims == [5, 20, 20, 20, 20, 15, 0]
+    assert memory.claims == [2, 2, 1, *[2] * 47, 1, 0]
     # Nothing really waits here, so each wait is what the rate asks for from the start on.
     assert waits == sorted(waits)
     assert 4.9 < waits[-1] <= 5.0
+
+
+def test_no_second_sees_more_than_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first one, and none after a time in which nothing went: what is late is not caught up."""
+    memory = Memory([parcel(n) for n in range(60)])
+    now = [0.0]
+    sent: list[float] = []
+    monkeypatch.setattr("swexchange.replay.run.time.monotonic", lambda: now[0])
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    def done(some: Sequence[Done]) -> None:
+        sent.extend([now[0]] * len(some))
+        now[0] += 5.0 if len(sent) == 20 else 0.0  # the broker was slow once
+
+    paced = run(memory, canary=10, rate=10)
+    paced.wait, paced.on_done = wait, done
+    assert paced.go() is Ending.COMPLETE
+    assert len(sent) == 60
+    assert max(sum(at <= one < at + 0.999 for one in sent) for at in sent) == 10
+
+
+def test_a_stop_while_it_waits_sends_nothing_more() -> None:
+    """Nothing is claimed behind a wait that its operator ended."""
+    memory = Memory([parcel(n) for n in range(50)])
+    paced = run(memory, rate=10)
+
+    def wait(seconds: float) -> None:
+        if seconds:
+            paced.stop()
+
+    paced.wait = wait
+    assert paced.go() is Ending.ASKED
+    assert len(memory.marked) == 1
