@@ -12,7 +12,7 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.evidence import removed_lines, verifiers
-from swexchange.cli.output import emit, table
+from swexchange.cli.output import emit, number_of, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
@@ -60,7 +60,7 @@ def write(settings: Settings, everything: bool, entries: int) -> None:
                 advance(made.leaves)
                 click.echo(str(Path(settings.archive, made.name)))
         left = size - (last.end if (last := log.last_archive()) else 0)
-    click.echo(f"{count} files written; {left} entries are in none yet", err=True)
+    click.echo(f"{number_of(count, 'file')} written; in none yet: {number_of(left, 'entry', 'entries')}", err=True)
 
 
 @archive.command("list")

@@ -154,7 +154,12 @@ def _timeline(trail: Trail) -> list[tuple[str, str, str]]:
     """Ordinary times stand in the rows; events are what happened beside."""
     found = [(trail.decision.received_at, "received", ""), (trail.committed_at, "decided and committed", "")]
     if trail.settled_at:
-        found.append((trail.settled_at, "published", ""))
+        found.append((trail.settled_at, "batch settled", ""))
+    found += [  # of other sent copies, the batch's settling is the time
+        (copy.at, f"copy {copy.state}", f"{copy.kind} {copy.to}")
+        for copy in trail.copies
+        if copy.at and copy.state in ("sent", "dropped") and copy.at != trail.settled_at
+    ]
     found += trail.events
     return [(_time(at), what, detail) for at, what, detail in sorted(found, key=lambda e: e[0])]
 

@@ -11,7 +11,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.filters import filter_options
 from swexchange.cli.judging import counted, judge_all, rules_of
-from swexchange.cli.output import emit, table
+from swexchange.cli.output import emit, number_of, table
 from swexchange.cli.progress import progress
 from swexchange.cli.routes import routes
 from swexchange.core.canonical import CHINA, local_time
@@ -79,7 +79,7 @@ def _flat(one: Judged) -> dict[str, Any]:
 
 
 def _print(found: Tally, told: dict[str, Any]) -> None:
-    click.echo(f"{told['decided']:,} exchanges decided again, {told['changed']:,} would change")
+    click.echo(f"{number_of(told['decided'], 'exchange')} decided again, {told['changed']:,} would change")
     rows = [(g.change, f"{n:,}", g.type, g.then, g.now) for g, n in found.groups.most_common()]
     if rows:
         table([("change", "exchanges", "type", "then", "candidate"), *rows], indent="  ")

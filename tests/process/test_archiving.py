@@ -60,7 +60,7 @@ def test_an_archive_is_proved_to_a_third_party(home: House, sealed: dict[str, st
     assert home.cli("archive", "list", environment=sealed).returncode == 1
     done = home.cli("archive", "write", environment=sealed)
     assert (done.returncode, done.stdout) == (0, "")
-    assert f"{MESSAGES + 1} entries are in none yet" in done.stderr
+    assert f"in none yet: {MESSAGES + 1} entries" in done.stderr
     done = home.cli("archive", "write", "--all", environment=sealed)
     assert done.stdout.split() == [f"{sealed['SWX_ARCHIVE']}/{name['name']}" for name in listed(home, sealed)]
     said = checked(home, sealed)
@@ -176,7 +176,7 @@ def test_killed_while_pruning_the_next_goes_on(home: House, aged: dict[str, str]
     shown = home.cli("audit", "show", number, "--body")
     assert (shown.returncode, shown.stdout, "its bytes lie in the archive 0000" in shown.stderr) == (1, "", True)
     planned = home.cli("replay", "plan", "--json")
-    assert "5 exchanges are left out: their bytes were pruned" in planned.stderr
+    assert "left out: 5 exchanges; their bytes were pruned" in planned.stderr
     bundle = home.folder / "evidence.zip"
     made = home.cli("audit", "prove", number, "-o", str(bundle), environment=aged)
     assert (made.returncode, "`swexchange archive prove" in made.stderr) == (0, True)
@@ -189,7 +189,7 @@ def test_killed_while_pruning_the_next_goes_on(home: House, aged: dict[str, str]
 def test_what_is_under_a_hold_is_not_pruned(home: House, aged: dict[str, str]) -> None:
     placed = home.cli("hold", "add", "--sender", INTEGRATOR, "--reason", "case 117")
     assert (placed.returncode, placed.stdout.strip()) == (0, "1")
-    assert f"{MESSAGES} exchanges are under it now" in placed.stderr
+    assert f"under it now: {MESSAGES} exchanges" in placed.stderr
     assert "case 117" in home.cli("hold", "list").stdout
     told = json.loads(home.cli("archive", "prune", "--yes", "--json", environment=aged).stdout)
     assert (told["held"], told["pruned"], with_bytes(home)) == (MESSAGES, 0, MESSAGES)
