@@ -10,7 +10,8 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.audit import audit as group
 from swexchange.cli.auditing import comparing
-from swexchange.cli.output import emit, file_bytes, table, write_file
+from swexchange.cli.filters import filter_options, given
+from swexchange.cli.output import emit, file_bytes, number_of, table, write_file
 from swexchange.cli.progress import progress
 from swexchange.cli.wiring_store import audit_verifier, sealer
 from swexchange.core.canonical import local_time
@@ -21,9 +22,10 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import entries_of
 from swexchange.evidence.auditor import Findings, audit
+from swexchange.evidence.selection import select
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
-from swexchange.store import open_archives, open_evidence
+from swexchange.store import Filter, open_archives, open_audit_log, open_evidence
 
 MOST_SHOWN = 100  # problems, unless as JSON
 
@@ -188,18 +190,27 @@ def schemas_of(settings: Settings, edition: str) -> dict[str, bytes]:
 
 @group.command()
 @click.argument("folder", type=click.Path(file_okay=False))
+@filter_options
 @click.pass_obj
-def export(settings: Settings, folder: str) -> None:
-    """Write the whole log into a folder: entries, hashes and checkpoint as C2SP's tlog-tiles.
+def export(settings: Settings, folder: str, wanted: Filter) -> None:
+    """Write the whole log into a folder, or what a filter finds: entries, hashes, checkpoint as C2SP's tlog-tiles.
 
     Entries hold digests, no messages. Those of archive files that went by retention are left out: their
     hashes stand for them. bin/verify-evidence checks the folder, and so does whatever else reads tiled
-    logs. Exit code 1: nothing is sealed yet.
+    logs.
+
+    With a filter the folder holds the hashes of the whole log, but entries, messages and receipts of the exchanges
+    found alone, each as a bundle as `audit prove` writes it, without schemas. Exit code 1: nothing is found, or
+    sealed yet.
 
     \b
-    Example:
+    Examples:
       swexchange audit export log-2026-11
+      swexchange audit export case-117 --sender DXPENT0000012345 --since 2026-11-01
     """
+    if wanted != Filter():
+        _export_found(settings, folder, wanted)
+        return
     with open_archives(settings.database_url) as log:
         head = log.checkpoint_over(0)
         if head is None:
@@ -211,6 +222,22 @@ def export(settings: Settings, folder: str) -> None:
             for name, content in bundle.export(log, advance, archived, known[-1].end if known else 0):
                 write_file(Path(folder, name), content)
     click.echo(f"{head.size} entries in {folder}")
+
+
+def _export_found(settings: Settings, folder: str, wanted: Filter) -> None:
+    with open_audit_log(settings.database_url) as audit_log:
+        found = list(audit_log.ids(wanted))
+    files = 0
+    with open_archives(settings.database_url) as log, progress("exchanges", len(found)) as advance:
+        for name, content in select(log, found, given(wanted), lambda: _known_keys(settings), advance):
+            write_file(Path(folder, name), content)
+            files += name.parts[0] == "exchanges"
+    if len(found) > files:
+        click.echo(f"not sealed yet, so left out: {number_of(len(found) - files, 'exchange')}", err=True)
+    if not files:
+        click.echo("nothing found", err=True)
+        raise SystemExit(exits.PROBLEMS)
+    click.echo(f"{number_of(files, 'exchange')} in {folder}, all others by hash alone")
 
 
 def removed_lines(removed: Iterable[PruneRecord]) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 from functools import reduce, wraps
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from click.core import ParameterSource
 
 from swexchange import yamlfile
 from swexchange.cli.output import moment_option
+from swexchange.core.canonical import local_time
 from swexchange.core.model import BusinessKey
 from swexchange.core.search import State
 from swexchange.errors import ConfigFault
@@ -51,14 +54,22 @@ def lasting_filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_filter(*args: Any, named: str | None, **options: Any) -> Any:
-        given = {name: options.pop(name) for name in _NAMES & options.keys()}
+        chosen = {name: options.pop(name) for name in _NAMES & options.keys()}
         if named is not None:
-            given |= _from_file(click.get_current_context(), named)
+            chosen |= _from_file(click.get_current_context(), named)
         return command(
-            *args, wanted=Filter(**{**given, "key": _key(given["key"]), "state": _state(given.get("state"))}), **options
+            *args,
+            wanted=Filter(**{**chosen, "key": _key(chosen["key"]), "state": _state(chosen.get("state"))}),
+            **options,
         )
 
     return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_filter)
+
+
+def given(wanted: Filter) -> dict[str, Any]:
+    """What a filter asks for, as JSON values; what it does not say is left out."""
+    told = {name: value for name, value in dataclasses.asdict(wanted).items() if value and name in _NAMES}
+    return {name: local_time(value) if isinstance(value, datetime) else value for name, value in told.items()}
 
 
 def _from_file(context: click.Context, named: str) -> dict[str, Any]:

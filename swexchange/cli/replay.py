@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import click
 
 from swexchange.cli import exits
-from swexchange.cli.filters import filter_options
+from swexchange.cli.filters import filter_options, given
 from swexchange.cli.judging import counted, judge_all, rules_of
 from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, number_of, say, table
@@ -105,12 +104,8 @@ def _plan(settings: Settings, wanted: Filter, planning: Planning, total: int) ->
 
 def _asked(wanted: Filter, scope: Scope, limit: int) -> dict[str, Any]:
     """What was asked for, as JSON values; what was not is left out."""
-    given = {**dataclasses.asdict(wanted), **dataclasses.asdict(scope), "to": sorted(scope.to), "limit": limit}
-    return {name: _plain(value) for name, value in given.items() if value and name != "how"}
-
-
-def _plain(value: Any) -> Any:
-    return local_time(value) if isinstance(value, datetime) else value
+    narrowed = {**dataclasses.asdict(scope), "to": sorted(scope.to), "limit": limit}
+    return given(wanted) | {name: value for name, value in narrowed.items() if value and name != "how"}
 
 
 @replay.command()

@@ -78,10 +78,14 @@ def prove(log: Log, exchange_id: str, keys: Callable[[], str], schemas: Schemas)
     signed = log.checkpoint_over(max((leaf for leaf, _ in exhibit.entries), default=0) + 1)
     if not exhibit.entries or signed is None:
         raise ConfigFault("this exchange is not sealed yet", where=exchange_id, do="Run `swexchange audit seal`")
-    tree = TileTree(signed.size, log.tile)
+    return bundle_of(exhibit, TileTree(signed.size, log.tile), signed, keys, schemas)
+
+
+def bundle_of(exhibit: Exhibit, tree: TileTree, signed: Signed, keys: Callable[[], str], schemas: Schemas) -> bytes:
+    """The bundle of a sealed exchange under a checkpoint, with its entries that this covers. Raises ConfigFault."""
     proofs = list(_entries(exhibit, tree, signed))
     known = keys() if exhibit.keys is None else exhibit.keys
-    contents = Contents(exchange_id, proofs, exhibit.detail.encode(), known, exhibit.body, exhibit.receipt)
+    contents = Contents(exhibit.exchange_id, proofs, exhibit.detail.encode(), known, exhibit.body, exhibit.receipt)
     return pack(contents, exhibit.editions, schemas)
 
 
@@ -120,6 +124,8 @@ def pack(contents: Contents, editions: Iterable[str], schemas: Schemas) -> bytes
 
 def _entries(exhibit: Exhibit, tree: TileTree, signed: Signed) -> Iterator[tuple[bytes, str]]:
     for leaf, entry in exhibit.entries:
+        if leaf >= signed.size:
+            continue
         if tree.node(0, leaf) != merkle.leaf_hash(entry):
             what = f"leaf {leaf} is not what the database says now: it was changed after it was sealed"
             raise ConfigFault(what, where=exhibit.exchange_id, do="Run `swexchange audit verify`")
@@ -161,6 +167,11 @@ def export(
             bundle = b"".join(len(entry).to_bytes(2) + entry for entry in some if entry is not None)
             yield _path("entries", number, width), bundle
         advance(width)
+    yield from hashes(log, signed)
+
+
+def hashes(log: Log, signed: Signed) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The files of an export that hold hashes, then the checkpoint that they stand under."""
     for level, count in enumerate(widths(signed.size)):
         for number in range(-(-count // WIDTH)):
             width = min(WIDTH, count - number * WIDTH)

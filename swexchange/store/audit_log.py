@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -112,6 +113,13 @@ class AuditLog(Database):
         with self._reading() as connection:
             found = connection.execute(query.limit(wanted.limit)).mappings().all()
         return [Summary(**{**row, "received_at": rows.moment(row["received_at"])}) for row in found]
+
+    def ids(self, wanted: Filter) -> Iterator[str]:
+        """The ids of all exchanges that a filter finds, oldest first, whatever its limit."""
+        number = _column(wanted, "exchange_id")
+        query = select(exchange.c.exchange_id).where(*conditions(wanted)).order_by(number)
+        with self._reading() as connection:
+            yield from connection.execute(query, execution_options={"yield_per": 1000}).scalars()
 
     def show(self, exchange_id: str) -> Trail | None:
         """Everything about one exchange, by its id."""

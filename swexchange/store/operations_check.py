@@ -95,7 +95,13 @@ def _by_key(found: Iterable[tuple[str, int, Told]]) -> Happened:
 
 def _replays(connection: Connection) -> Iterator[tuple[str, str]]:
     last = select(replay_log.c.event).where(replay_log.c.replay_id == replay.c.id).order_by(replay_log.c.id.desc())
-    columns: list[Any] = [replay.c.id, replay.c.state, replay.c["items"], replay.c.digest, last.limit(1).scalar_subquery()]
+    columns: list[Any] = [
+        replay.c.id,
+        replay.c.state,
+        replay.c["items"],
+        replay.c.digest,
+        last.limit(1).scalar_subquery(),
+    ]
     for number, state, items, digest, happened in connection.execute(select(*columns).order_by(replay.c.id)).all():
         if happened is None and state == "planning":
             continue
