@@ -76,6 +76,10 @@ def planned(home: House, *arguments: str) -> str:
     return str(replay(home, "plan", *arguments)["id"])
 
 
+def replay_ids(home: House) -> list[str]:
+    return [one["id"] for one in json.loads(home.cli("replay", "list", "--json").stdout)]
+
+
 def numbers(received: list[Received]) -> list[str]:
     return [copy.correlation_id for copy in received]
 
@@ -199,6 +203,8 @@ def test_what_has_no_queue_stops_at_the_canary(store: House) -> None:
         {"failed": 3, "open": MESSAGES - 3},
         {"returned": 3},
     )
+    failed = replay(store, "status", number, "--list", "--only", "failed")["exchanges"]
+    assert [(one["message_id"], one["fate"]) for one in failed] == [(n, "returned") for n in NUMBERS[:3]]
     assert store.cli("topology", "apply").returncode == 0
     assert replay(store, "run", number, *WHY)["counts"] == {"sent": MESSAGES}
     assert len(store.inbox(CUSTOMS)) == MESSAGES
@@ -206,14 +212,15 @@ def test_what_has_no_queue_stops_at_the_canary(store: House) -> None:
 
 @ON_SQLITE
 def test_wrong_use_is_told(store: House) -> None:
-    """No reason, no such plan, options that contradict: exit code 2, and nothing is sent."""
+    """No reason, no such plan, options that contradict: exit code 2; nothing found: 1; and nothing is sent."""
     number = planned(store, "--limit", "1")
     for arguments in (("run", number), ("run", number, "--reason", " "), ("run", "none", *WHY), ("status", "none")):
         replay(store, *arguments, code=2)
     replay(store, "plan", "--decide", "--receipts", code=2)
     assert store.inbox(CUSTOMS) == []
-    nothing = planned(store, "--message-id", "NONE")
-    assert replay(store, "run", nothing, *WHY)["counts"] == {}
+    plans = replay_ids(store)
+    assert "nothing is planned" in replay(store, "plan", "--message-id", "NONE", code=1)["said"]
+    assert replay_ids(store) == plans
 
 
 def _edit(home: House, sends: list[str], to: list[str]) -> None:
