@@ -23,16 +23,21 @@ class Forecast:
     """Derived from two samples."""
 
     growth: float  # copies a second; negative: it drains
-    drained_in: timedelta | None  # at the pace the upstream is known to take; None: never, or not known
+    drained_in: timedelta | None  # None: never, or not known
     disk_full_in: timedelta | None  # until the intake has to stop; None: not in sight
 
 
 def forecast(before: Sample, now: Sample, pace: float, disk_stop: int) -> Forecast:
-    """`pace`: copies a second that the upstream took when it was busy, 0 = not known."""
+    """`pace`: copies a second that the upstream took when it was busy, 0 = not known.
+
+    A backlog that shrinks is drained at the rate at which it shrinks; one that does not yet, at the pace
+    less what arrives.
+    """
     seconds = max(1.0, (now.at - before.at).total_seconds())
     growth = (now.backlog - before.backlog) / seconds
     arriving = max(0.0, growth + (now.sent - before.sent) / seconds)
-    return Forecast(growth, _in(now.backlog, pace - arriving), _disk(before, now, seconds, disk_stop))
+    draining = -growth if growth < 0 else pace - arriving
+    return Forecast(growth, _in(now.backlog, draining), _disk(before, now, seconds, disk_stop))
 
 
 def _disk(before: Sample, now: Sample, seconds: float, disk_stop: int) -> timedelta | None:

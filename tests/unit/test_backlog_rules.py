@@ -77,6 +77,12 @@ def test_an_upstream_slower_than_the_traffic_never_drains() -> None:
     assert forecast(*_minute((600, 0), sent=600), pace=0, disk_stop=0).drained_in == timedelta(0)
 
 
+def test_a_backlog_that_shrinks_is_drained_at_the_rate_at_which_it_shrinks() -> None:
+    """3,000 became 1,000 in a minute: 30 s more, whatever pace was learned, and where none was."""
+    for pace in (0.0, 1.0, 500.0):
+        assert forecast(*_minute((3000, 1000), sent=2000), pace=pace, disk_stop=0).drained_in == timedelta(seconds=30)
+
+
 def test_the_disk_is_full_when_the_intake_has_to_stop() -> None:
     """3 GB free, 1 GB a minute, stop at 1 GB: two minutes. A disk that does not fill says nothing."""
     assert forecast(*_minute((0, 0), free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in == timedelta(minutes=2)
