@@ -12,6 +12,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.registry = prometheus.CollectorRegistry()
+        self._happened: set[prometheus.Gauge] = set()
         self.faults = self._counter("faults", "Failures of neighbours, by kind", "kind")
 
     def _counter(self, name: str, meaning: str, *labels: str) -> prometheus.Counter:
@@ -19,6 +20,17 @@ class Registry:
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> prometheus.Gauge:
         return prometheus.Gauge(f"swexchange_{name}", meaning, labels, registry=self.registry)
+
+    def _moment(self, name: str, meaning: str) -> prometheus.Gauge:
+        """When something last happened. Not exported yet: a 0 would be 1970, and its age an alarm."""
+        return prometheus.Gauge(f"swexchange_{name}", meaning, registry=None)
+
+    def happens(self, moment: prometheus.Gauge) -> None:
+        """It is now; exported from its first time on."""
+        moment.set_to_current_time()
+        if moment not in self._happened:
+            self._happened.add(moment)
+            self.registry.register(moment)
 
     def serve(self, port: int) -> None:
         """Answer Prometheus on 127.0.0.1."""
@@ -35,7 +47,7 @@ class Metrics(Registry):
         self.sent = self._counter("copies_sent", "Copies the broker confirmed")
         self.failed = self._counter("copies_failed", "Copies not confirmed, by fate", "fate")
         self.reloads = self._counter("reloads", "Attempts to load changed rules", "result")
-        self.last = self._gauge("last_batch_timestamp_seconds", "When the last batch was done")
+        self.last = self._moment("last_batch_timestamp_seconds", "When the last batch was done")
         self.stopped = self._gauge("intake_stopped", "1 while a watermark holds the intake back")
         self.backlog = self._of_upstream("backlog", "Copies that wait for an upstream")
         self.oldest = self._of_upstream("oldest_seconds", "Age of the oldest of them")
@@ -64,7 +76,7 @@ class SealerMetrics(Registry):
     def __init__(self) -> None:
         super().__init__()
         self.sealed = self._counter("sealed_entries", "Entries added to the Merkle log by this sealer")
-        self.last_seal = self._gauge("last_seal_timestamp_seconds", "When this sealer last added entries")
+        self.last_seal = self._moment("last_seal_timestamp_seconds", "When this sealer last added entries")
         self.log_entries = self._gauge("log_entries", "Entries of the Merkle log, whoever sealed them")
         self.last_checkpoint = self._gauge(
             "last_checkpoint_timestamp_seconds", "When its newest checkpoint was made; 0: there is none"

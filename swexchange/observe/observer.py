@@ -73,7 +73,7 @@ class Observer:
             self._log.warning("not delivered", exchange=copy.exchange_id, to=copy.to, kind=copy.kind, fate=fate)
         self._metrics.sent.inc(report.sent)
         self._metrics.batch.observe(len(report.decided) + len(report.repeated))
-        self._metrics.last.set_to_current_time()
+        self._metrics.happens(self._metrics.last)
         for step, seconds in report.seconds.items():
             self._metrics.step.labels(step).observe(seconds)
         flush_logs()

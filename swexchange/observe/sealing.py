@@ -39,7 +39,7 @@ class SealerObserver:
     def sealed(self, leaves: int) -> None:
         """Entries were added to the Merkle log."""
         self._metrics.sealed.inc(leaves)
-        self._metrics.last_seal.set_to_current_time()
+        self._metrics.happens(self._metrics.last_seal)
 
     def log_state(self, state: LogState) -> None:
         """How far the Merkle log has come, and how far the archive files."""
