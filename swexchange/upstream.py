@@ -92,6 +92,9 @@ class Observer(Protocol):
     def trouble(self, fault: Fault, pause: float) -> None:
         """A neighbour failed; tried again after a pause in seconds."""
 
+    def recovered(self) -> None:
+        """The first pass without trouble after trouble."""
+
 
 class Forwarder:
     """Runs on one thread of its own. `stop` may be called from any other."""
@@ -131,6 +134,8 @@ class Forwarder:
         while not self._stopping.is_set():
             try:
                 pause = self.step()
+                if failures:
+                    self._observer.recovered()
                 failures = 0
             except Fault as fault:  # the database; what the upstream does is the breaker's
                 pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10))

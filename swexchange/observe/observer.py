@@ -20,8 +20,10 @@ from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import ConfigFault, Fault
 from swexchange.forwarder import Sent
+from swexchange.observe import utc_now
 from swexchange.observe.logs import flush_logs
 from swexchange.observe.metrics import Metrics
+from swexchange.observe.outage import Outage
 from swexchange.pipeline import Report
 from swexchange.plain import plain
 from swexchange.upstream import Fates
@@ -34,6 +36,7 @@ class Observer:
         self._metrics = metrics
         self._log = structlog.get_logger()
         self._manager = sdnotify.SystemdNotifier()
+        self._outage = Outage()
 
     def started(self, rules: Rulebook, worker: int) -> None:
         """The worker is about to take its first message."""
@@ -176,16 +179,26 @@ class Observer:
         self._manager.notify("WATCHDOG=1")
 
     def trouble(self, fault: Fault, pause: float) -> None:
-        """A neighbour failed."""
+        """A neighbour failed: told at once, and then now and then until it is back."""
         self._metrics.faults.labels(type(fault).__name__).inc()
-        self._log.error("trouble", what=fault.what, where=fault.where, do=fault.do, again_in_s=round(pause, 1))
+        if self._outage.failed(fault.what):
+            self._log.error(
+                "trouble",
+                what=fault.what,
+                where=fault.where,
+                do=fault.do,
+                again_in_s=round(pause, 1),
+                since=(utc_now() - timedelta(seconds=self._outage.seconds)).isoformat(timespec="seconds"),
+                failures=self._outage.failures,
+            )
         # Waiting for a neighbour is no reason to be killed by the watchdog.
         self._manager.notify(f"STATUS={plain(fault.what)}\nWATCHDOG=1")
         flush_logs()
 
     def recovered(self) -> None:
         """The first step without trouble after trouble."""
-        self._log.info("recovered")
+        self._log.info("recovered", after_s=round(self._outage.seconds, 1), failures=self._outage.failures)
+        self._outage.end()
         self._manager.notify("STATUS=working")
         flush_logs()
 

@@ -50,6 +50,9 @@ class Watcher:
     def trouble(self, fault: Fault, pause: float) -> None:
         self.faults.append(fault)
 
+    def recovered(self) -> None:
+        self.faults.clear()
+
 
 @dataclass
 class Province:

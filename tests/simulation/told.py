@@ -63,3 +63,6 @@ class ToldUpstream:
 
     def trouble(self, fault: Fault, pause: float) -> None:
         self._site.sometimes[f"a forwarder met {type(fault).__name__}"] += 1
+
+    def recovered(self) -> None:
+        self._site.sometimes["a forwarder recovered from trouble"] += 1

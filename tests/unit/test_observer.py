@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from structlog.testing import capture_logs
 
+from swexchange.errors import BrokerLost, StoreDown
 from swexchange.observe.metrics import Metrics, SealerMetrics
 from swexchange.observe.observer import Observer
+from swexchange.observe.outage import AGAIN, Outage
 from swexchange.pipeline import Report
 
 
@@ -44,3 +48,41 @@ def test_a_sealer_that_has_sealed_nothing_exports_no_time_of_it() -> None:
     assert metrics.registry.get_sample_value("swexchange_last_seal_timestamp_seconds") is None
     metrics.happens(metrics.last_seal)
     assert metrics.registry.get_sample_value("swexchange_last_seal_timestamp_seconds")
+
+
+def test_a_day_of_outage_is_told_every_five_minutes() -> None:
+    """At the first failure, when the reason is another, and then each of them as often as it is worth reading."""
+    now = [0.0]
+    outage = Outage(lambda: now[0])
+    told = []
+    for _ in range(20_000):
+        if outage.failed("away" if now[0] < 3600 or now[0] % 8 else "refused"):
+            told.append(now[0])
+        now[0] += 4.0
+    assert told[:2] == [0.0, AGAIN]
+    assert 3600.0 in told, "the reason is another"
+    assert len(told) <= 2 * now[0] / AGAIN
+    assert (outage.seconds, outage.failures) == (80_000.0, 20_000)
+    outage.end()
+    assert (outage.seconds, outage.failures) == (0.0, 0)
+    assert outage.failed("away"), "the next outage is told at once"
+
+
+def test_trouble_says_since_when_and_its_end_how_long_it_was(metrics: Metrics, observer: Observer) -> None:
+    """Every failure counts, few are logged; a thread beside it tells of its own."""
+    with capture_logs() as events:
+        for _ in range(50):
+            observer.trouble(BrokerLost("RabbitMQ is not running"), 5.0)
+        with ThreadPoolExecutor(1) as forwarder:
+            forwarder.submit(observer.trouble, StoreDown("the disk is full"), 5.0).result()
+            forwarder.submit(observer.recovered).result()
+        observer.recovered()
+    assert [(event["event"], event["failures"]) for event in events] == [
+        ("trouble", 1),
+        ("trouble", 1),
+        ("recovered", 1),
+        ("recovered", 50),
+    ]
+    assert events[0]["since"]
+    assert events[-1]["after_s"] >= 0
+    assert sum(s.value for m in metrics.faults.collect() for s in m.samples if s.name.endswith("_total")) == 51
