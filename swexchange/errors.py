@@ -48,12 +48,20 @@ class RulesInvalid(ConfigFault):
         self.problems = tuple(problems)
 
 
+_REASONS = {401: "refused", 403: "refused", 530: "refused", 404: "missing", 405: "locked", 406: "precondition"}
+
+
 class BrokerLost(Fault):
     """The link to RabbitMQ ended or a deadline on it passed; make a new link."""
 
     def __init__(self, what: str, *, where: str = "", do: str = "", code: int = 0) -> None:
         super().__init__(what, where=where, do=do)
         self.code = code  # the AMQP reply code with which RabbitMQ ended it, or HTTP's of its management API; 0 = none
+
+    @property
+    def reason(self) -> str:
+        """In a word: refused (rights, login), missing, locked, precondition, or lost (the link, for all else)."""
+        return _REASONS.get(self.code, "lost")
 
 
 class StoreDown(Fault):

@@ -46,6 +46,10 @@ class Source(Protocol):
 class Outlet(Sink, Protocol):
     """A sink that has to be closed."""
 
+    @property
+    def blocked(self) -> bool:
+        """Whether an alarm of the broker holds publishers back."""
+
     def close(self) -> None:
         """End the link."""
 
@@ -94,6 +98,9 @@ class Observer(Protocol):
 
     def held_back(self, why: str) -> None:
         """The intake stands still, for this reason; '' = it runs again."""
+
+    def blocked(self, is_blocked: bool) -> None:
+        """Whether an alarm of the broker blocks publishers; told after every step."""
 
     def alive(self) -> None:
         """The worker made progress, or is at rest and well."""
@@ -218,6 +225,7 @@ class Worker:
         links.source.close()
         while not self._stopping.is_set() and self._held_back():
             self._sweep(links.outlet, self._rules.current())
+            self._observer.blocked(links.outlet.blocked)
             self._observer.alive()
             yield
             self._stopping.wait(WAIT)
@@ -234,6 +242,7 @@ class Worker:
             crashpoint("acknowledged")
             self._observer.batch(report)
         self._sweep(links.outlet, rules)
+        self._observer.blocked(links.outlet.blocked)
         self._observer.alive()
 
     def _sweep(self, outlet: Outlet, rules: Rulebook) -> None:

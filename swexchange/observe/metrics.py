@@ -13,7 +13,11 @@ class Registry:
     def __init__(self) -> None:
         self.registry = prometheus.CollectorRegistry()
         self._happened: set[prometheus.Gauge] = set()
-        self.faults = self._counter("faults", "Failures of neighbours, by kind", "kind")
+        self.faults = self._counter("faults", "Failures of neighbours, by kind and reason", "kind", "reason")
+
+    def fault(self, kind: str, reason: str = "") -> None:
+        """Count a failure."""
+        self.faults.labels(kind, reason).inc()
 
     def _counter(self, name: str, meaning: str, *labels: str) -> prometheus.Counter:
         return prometheus.Counter(f"swexchange_{name}", meaning, labels, registry=self.registry)
@@ -48,6 +52,7 @@ class Metrics(Registry):
         self.failed = self._counter("copies_failed", "Copies not confirmed, by fate", "fate")
         self.reloads = self._counter("reloads", "Attempts to load changed rules", "result")
         self.last = self._moment("last_batch_timestamp_seconds", "When the last batch was done")
+        self.blocked = self._gauge("publishing_blocked", "1 while an alarm of the broker blocks publishers")
         self.stopped = self._gauge("intake_stopped", "1 while a watermark holds the intake back")
         self.backlog = self._of_upstream("backlog", "Copies that wait for an upstream")
         self.oldest = self._of_upstream("oldest_seconds", "Age of the oldest of them")

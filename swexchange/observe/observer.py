@@ -18,7 +18,7 @@ from swexchange.core.codes import HELD
 from swexchange.core.forecast import Forecast, Sample
 from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
-from swexchange.errors import ConfigFault, Fault
+from swexchange.errors import BrokerLost, ConfigFault, Fault
 from swexchange.forwarder import Sent
 from swexchange.observe import utc_now
 from swexchange.observe.logs import flush_logs
@@ -37,6 +37,7 @@ class Observer:
         self._log = structlog.get_logger()
         self._manager = sdnotify.SystemdNotifier()
         self._outage = Outage()
+        self._is_blocked = False
 
     def started(self, rules: Rulebook, worker: int) -> None:
         """The worker is about to take its first message."""
@@ -174,13 +175,26 @@ class Observer:
         self._manager.notify(f"STATUS={plain(why) or 'working'}")
         flush_logs()
 
+    def blocked(self, is_blocked: bool) -> None:
+        """Whether an alarm of the broker blocks publishers."""
+        if is_blocked == self._is_blocked:
+            return
+        self._is_blocked = is_blocked
+        self._metrics.blocked.set(is_blocked)
+        if is_blocked:
+            do = "Free its memory or disk; nothing is lost, copies stay due"
+            self._log.error("RabbitMQ blocks publishers", what="an alarm of its memory or disk", do=do)
+        else:
+            self._log.info("RabbitMQ takes messages again")
+        flush_logs()
+
     def alive(self) -> None:
         """The worker made progress, or is at rest and well: feeds the watchdog."""
         self._manager.notify("WATCHDOG=1")
 
     def trouble(self, fault: Fault, pause: float) -> None:
         """A neighbour failed: told at once, and then now and then until it is back."""
-        self._metrics.faults.labels(type(fault).__name__).inc()
+        self._metrics.fault(type(fault).__name__, fault.reason if isinstance(fault, BrokerLost) else "")
         if self._outage.failed(fault.what):
             self._log.error(
                 "trouble",

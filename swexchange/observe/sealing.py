@@ -52,7 +52,7 @@ class SealerObserver:
 
     def not_sealed(self, fault: Fault) -> None:
         """The Merkle log cannot be extended; the traffic goes on."""
-        self._metrics.faults.labels("NotSealed").inc()
+        self._metrics.fault("NotSealed")
         self._log.error("not sealed", what=fault.what, where=fault.where, do=fault.do)
         flush_logs()
 
@@ -66,7 +66,7 @@ class SealerObserver:
 
     def not_witnessed(self, witness: str, fault: Fault) -> None:
         """A witness has not signed; it is asked again and again, and told of when the reason changes."""
-        self._metrics.faults.labels("NotWitnessed").inc()
+        self._metrics.fault("NotWitnessed")
         if self._witnesses.get(witness) != fault.what:
             self._log.error("not witnessed", witness=witness, what=fault.what, where=fault.where, do=fault.do)
         self._witnesses[witness] = fault.what

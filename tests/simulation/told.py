@@ -28,6 +28,9 @@ class Told:
     def swept(self, sent: Sent) -> None:
         self._site.history.swept(sent)
 
+    def blocked(self, is_blocked: bool) -> None:
+        """It is the schedule's doing, and counted there."""
+
     def alive(self) -> None:
         """The batch in hand is done."""
         self._site.in_hand.pop(self._name, None)

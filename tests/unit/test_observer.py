@@ -50,6 +50,25 @@ def test_a_sealer_that_has_sealed_nothing_exports_no_time_of_it() -> None:
     assert metrics.registry.get_sample_value("swexchange_last_seal_timestamp_seconds")
 
 
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(403, "refused"), (530, "refused"), (404, "missing"), (405, "locked"), (406, "precondition"), (0, "lost")],
+)
+def test_failures_of_the_broker_are_told_apart(metrics: Metrics, observer: Observer, code: int, reason: str) -> None:
+    """What passes by itself, and what somebody has to mend."""
+    observer.trouble(BrokerLost("no", code=code), 1.0)
+    assert metrics.registry.get_sample_value("swexchange_faults_total", {"kind": "BrokerLost", "reason": reason}) == 1
+
+
+def test_an_alarm_of_the_broker_is_told_once_and_its_end_too(metrics: Metrics, observer: Observer) -> None:
+    """Looked at after every step."""
+    with capture_logs() as events:
+        for is_blocked in (False, True, True, False):
+            observer.blocked(is_blocked)
+            assert metrics.registry.get_sample_value("swexchange_publishing_blocked") == is_blocked
+    assert [event["event"] for event in events] == ["RabbitMQ blocks publishers", "RabbitMQ takes messages again"]
+
+
 def test_a_day_of_outage_is_told_every_five_minutes() -> None:
     """At the first failure, when the reason is another, and then each of them as often as it is worth reading."""
     now = [0.0]
