@@ -22,7 +22,7 @@ def main() -> int:
     options = _options()
     faults = all_faults()
     if options.list:
-        print(report.listing(faults))
+        print(report.listing(chosen(faults, options.short, (SQLITE, POSTGRESQL))))
         return 0
     unknown = set(options.faults) - {fault.name for fault in faults}
     if unknown:

@@ -67,9 +67,12 @@ def _not_covered() -> Iterator[str]:
         yield f"* {numbers}: {why}"
 
 
-def listing(faults: Sequence[Fault]) -> str:
-    """All faults, and all that is not covered."""
-    lines = [f"{f.name:26} {f.catalogue:12} {', '.join(f.databases):20} {f.what}" for f in faults]
+def listing(jobs: Sequence[tuple[Fault, str]]) -> str:
+    """The faults of these rows with their databases, and all that is not covered."""
+    databases: dict[Fault, list[str]] = {}
+    for fault, database in jobs:
+        databases.setdefault(fault, []).append(database)
+    lines = [f"{f.name:26} {f.catalogue:12} {', '.join(on):20} {f.what}" for f, on in databases.items()]
     lines += ["", "Not covered:"]
     lines += [f"{numbers:16} {why}" for numbers, why in NOT_COVERED]
     return "\n".join(lines)
