@@ -20,6 +20,7 @@ from swexchange.store.archive_tables import gone
 from swexchange.store.archives import archive_of
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
+from swexchange.store.ledger import EVENT_OF_FATE
 from swexchange.store.states import has_copy
 from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
 
@@ -74,10 +75,11 @@ class Open:
     waiting_since: datetime | None
     due: dict[str, int]  # copies to send again, by recipient
     due_since: datetime | None  # committed time of the oldest
+    due_failures: dict[str, int]  # how the last try of these failed: returned, refused, unconfirmed; of the newest 1000
     unsettled: int  # batches being sent, or left by a crash
     last_received: datetime | None
-    hour: int  # exchanges of the last hour
-    hour_refused: int  # of these, refused
+    received_last_hour: int  # exchanges
+    refused_last_hour: int  # of these
     held: int  # messages that wait for an operator
     rules: str  # digest of the rules of the last batch, '' = there was none
 
@@ -149,12 +151,13 @@ class AuditLog(Database):
                 waiting_since=rows.moment_if(waiting_since),
                 due={recipient: count for recipient, count, _ in due},
                 due_since=rows.moment_if(min((oldest for _, _, oldest in due), default=None)),
+                due_failures={why: count for why, count in connection.execute(_due_failures) if why},
                 unsettled=connection.execute(_unsettled).scalar_one(),
                 last_received=rows.moment_if(last),
-                hour=connection.execute(_counted.where(recent)).scalar_one(),
+                received_last_hour=connection.execute(_counted.where(recent)).scalar_one(),
                 rules=connection.execute(_last_rules).scalar_one_or_none() or "",
                 held=connection.execute(_counted.where(*_held)).scalar_one(),
-                hour_refused=connection.execute(_counted.where(recent, NOT_ACCEPTED, _is_refused)).scalar_one(),
+                refused_last_hour=connection.execute(_counted.where(recent, NOT_ACCEPTED, _is_refused)).scalar_one(),
             )
 
     def has_pruned(self) -> bool:
@@ -191,6 +194,23 @@ _due_by_recipient = (
     .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
     .where(DUE)
     .group_by(copy.c.recipient)
+)
+_newest_due = select(copy.c.seq, copy.c.recipient).where(DUE).order_by(copy.c.due_at.desc()).limit(1000).subquery()
+_last_failure = (
+    select(event.c.event)
+    .where(
+        event.c.exchange_id == exchange.c.exchange_id,
+        event.c.detail == _newest_due.c.recipient,
+        event.c.event.in_([str(failed) for failed in EVENT_OF_FATE.values()]),
+    )
+    .order_by(event.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_due_failures = (
+    select(_last_failure.label("why"), func.count())
+    .join_from(_newest_due, exchange, exchange.c.seq == _newest_due.c.seq)
+    .group_by("why")
 )
 _unsettled = select(func.count()).select_from(batch).where(batch.c.settled_at.is_(None))
 _last = select(exchange.c.received_at).order_by(exchange.c.exchange_id.desc()).limit(1)

@@ -223,14 +223,27 @@ def test_what_is_open(ledger: FullLedger, audit_log: AuditLog) -> None:
     assert (found.waiting, found.waiting_since) == (1, after(seconds=1))
     assert found.due == {CUSTOMS: 1, PORT: 1}
     assert found.due_since == NOW
+    assert found.due_failures == {"returned": 2}
     assert (found.unsettled, found.last_received) == (1, after(seconds=3))
-    assert (found.hour, found.hour_refused) == (4, 1)
+    assert (found.received_last_hour, found.refused_last_hour) == (4, 1)
+
+
+def test_what_is_due_says_how_it_failed(ledger: FullLedger, audit_log: AuditLog) -> None:
+    """The last failure of each copy, of its own recipient; a copy that was not tried again has none."""
+    sent = exchanges.accepted("M1", to=(CUSTOMS, PORT))
+    failed = [(sent.copies[0], Fate.RETURNED), (sent.copies[1], Fate.REFUSED)]
+    ledger.settle(exchanges.record(ledger, sent), failed, NOW)
+    other = exchanges.accepted("M2", to=(CUSTOMS,))
+    ledger.settle(exchanges.record(ledger, other), [(other.copies[0], Fate.RETURNED)], NOW)
+    assert audit_log.open(NOW).due_failures == {"returned": 2, "refused": 1}
+    ledger.mark([(sent.copies[0], Fate.UNKNOWN), (sent.copies[1], Fate.CONFIRMED)], after(minutes=1))
+    assert audit_log.open(NOW).due_failures == {"returned": 1, "unconfirmed": 1}
 
 
 def test_nothing_is_open_in_an_empty_database(audit_log: AuditLog) -> None:
     """No exchange: no counts, no times."""
     found = audit_log.open(NOW)
-    assert (found.waiting, found.due, found.unsettled, found.hour) == (0, {}, 0, 0)
+    assert (found.waiting, found.due, found.unsettled, found.received_last_hour) == (0, {}, 0, 0)
     assert (found.waiting_since, found.due_since, found.last_received) == (None, None, None)
 
 
