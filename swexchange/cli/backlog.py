@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from swexchange.cli.root import cli
 from swexchange.cli.wiring_store import free_disk, watermarks
 from swexchange.core.canonical import local_time
 from swexchange.core.forecast import Sample, forecast
+from swexchange.core.watermark import Standstill, standstill
 from swexchange.errors import ConfigFault
 from swexchange.observe import utc_now
 from swexchange.rules.load import load_parties
@@ -32,6 +34,12 @@ def upstreams(settings: Settings, audit_log: AuditLog, now: datetime) -> list[di
         size, oldest = sum(count for count, _ in mine), min((at for _, at in mine), default=None)
         found.append(_told(settings, name, trails.get(name), size, oldest, now))
     return found
+
+
+def intake_standstill(settings: Settings, audit_log: AuditLog, due: Mapping[str, int]) -> Standstill | None:
+    """Whether a watermark holds the intake back, by what is due and queued and the disk; None = it runs."""
+    owed = sum(due.values()) + sum(count for count, _ in audit_log.queued().values())
+    return standstill(watermarks(settings), owed, free_disk(settings)())
 
 
 def behind_upstreams(settings: Settings) -> dict[str, str]:

@@ -14,6 +14,7 @@ from swexchange.broker import Server, Topology, admin, management
 from swexchange.broker.management import Management
 from swexchange.broker.topology import DAEMON, INTAKE, Tenancy
 from swexchange.cli import exits
+from swexchange.cli.backlog import intake_standstill
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.topology import wanted
@@ -26,6 +27,7 @@ from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid
 from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
+from swexchange.health.intake import judge_intake
 from swexchange.health.keeping import judge_archiving, judge_backup, judge_files, judge_pruning
 from swexchange.health.machine import judge_clock, judge_keys
 from swexchange.health.problem import Danger, Problem
@@ -34,7 +36,7 @@ from swexchange.observe import utc_now
 from swexchange.rules.load import load_retention, load_upstreams
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
-from swexchange.store import open_evidence, open_pruning, version
+from swexchange.store import open_audit_log, open_evidence, open_pruning, version
 from swexchange.store.look import look as look_at_database
 
 NOT_OURS_TO_SEE = (401, 403)  # HTTP: the management API is there, but not for this user
@@ -139,6 +141,16 @@ def _version(settings: Settings) -> Iterator[Check]:
     yield from (Check("database", problem, Danger.STOP) for problem in wrong)
     if not wrong:
         yield Check("database", f"version {version.NEWEST}, durable settings read back")
+
+
+def _intake(settings: Settings) -> Iterator[Check]:
+    if version.version(settings.database_url) != version.NEWEST:
+        return  # as was said before
+    with open_audit_log(settings.database_url) as log:
+        now = log.open(utc_now())
+        found = intake_standstill(settings, log, now.due)
+    since = local_time(now.last_received) if now.last_received else ""
+    yield from _found("intake", judge_intake(found, since), "no watermark holds it back")
 
 
 def _witnesses(settings: Settings) -> Iterator[Check]:
@@ -249,4 +261,4 @@ def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
     yield from _found("permissions", judge_permissions(found, ours, needs), "everybody may do their part alone")
 
 
-_LOOKS = (_rules, _keys, _database, _version, _witnesses, _archives, _backups, _broker, _upstreams)
+_LOOKS = (_rules, _keys, _database, _version, _intake, _witnesses, _archives, _backups, _broker, _upstreams)

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from swexchange.cli.backlog import upstreams
+from swexchange.cli.backlog import intake_standstill, upstreams
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
 from swexchange.core.log import LogState
+from swexchange.core.watermark import Standstill
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import open_audit_log, open_evidence
@@ -24,7 +25,7 @@ from swexchange.store.audit_log import Open
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def status(settings: Settings, as_json: bool) -> None:
-    """Say what is open: waiting answers, copies still due and since when, batches in work, and each upstream.
+    """Say whether a watermark holds the intake back, and what is open: waiting answers, copies still due and since when, batches in work, and each upstream.
 
     Of an upstream: how many copies wait, how they grow, when they will be sent and the disk be full
     at this rate, the breaker, and the last success. Of the audit log: how far it is sealed, the newest
@@ -33,13 +34,15 @@ def status(settings: Settings, as_json: bool) -> None:
     with open_audit_log(settings.database_url) as audit_log:
         now = audit_log.open(utc_now())
         above = upstreams(settings, audit_log, utc_now())
+        standstill = intake_standstill(settings, audit_log, now.due)
     with open_evidence(settings.database_url) as log:
         state = log.state()
     told = {
         **asdict(now),
         **{name: local_time(at) if at else "" for name, at in _times(now).items()},
     }
-    rows = [(name, _shown(value)) for name, value in told.items()]
+    rows = [("intake", _intake_shown(standstill, told["last_received"]))]
+    rows += [(name, _shown(value)) for name, value in told.items()]
     rows += [
         (f"{one['name']}: {name}", _shown(value)) for one in above for name, value in one.items() if name != "name"
     ]
@@ -49,11 +52,21 @@ def status(settings: Settings, as_json: bool) -> None:
         (f"witness {name}", f"{last['size']} entries, {local_time(last['at'])}" if last else "has not signed")
         for name, last in seen.items()
     ]
-    emit({**told, "upstreams": above, "log": _log_told(state), "witnesses": seen}, as_json, lambda: table(rows))
+    intake = {"intake": asdict(standstill) if standstill else None}
+    emit(
+        {**intake, **told, "upstreams": above, "log": _log_told(state), "witnesses": seen}, as_json, lambda: table(rows)
+    )
 
 
 def _times(now: Open) -> dict[str, Any]:
     return {"waiting_since": now.waiting_since, "due_since": now.due_since, "last_received": now.last_received}
+
+
+def _intake_shown(found: Standstill | None, since: str) -> str:
+    if found is None:
+        return "runs"
+    stands = "stands still" if found.is_sure else "between its marks, stands still if it had stopped"
+    return f"{stands}: {found.why}; the last message came {since or 'never'}; resumes when {found.until}"
 
 
 def _log_told(state: LogState) -> dict[str, Any]:

@@ -28,3 +28,22 @@ def stopped(marks: Watermarks, backlog: int, free: int | None, *, was: bool) -> 
     if free is not None and free < least:
         return f"{free // 1_000_000} MB of disk are free, {least // 1_000_000} are needed"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """Why the intake stands still, and what has to come true before it resumes."""
+
+    why: str
+    until: str
+    is_sure: bool  # False: between the marks, where it stays as it was, and only who runs it knows
+
+
+def standstill(marks: Watermarks, backlog: int, free: int | None) -> Standstill | None:
+    """How the intake stands, for who does not run it; None = it runs, as far as the marks go."""
+    surely = stopped(marks, backlog, free, was=False)
+    why = surely or stopped(marks, backlog, free, was=True)
+    if not why:
+        return None
+    disk = "" if free is None else f" and {marks.disk_resume // 1_000_000} MB of disk are free"
+    return Standstill(why, f"no more than {marks.backlog_resume} copies are owed{disk}", bool(surely))

@@ -125,6 +125,13 @@ def test_watermarks_hold_senders_back_in_the_broker(city: House, province: Provi
         time.sleep(0.5)  # the gate looks every few seconds: traffic has to last longer than that
     daemon.wait_for("intake stopped, the broker holds senders back")
     until(lambda: _upstream(city)["breaker"] == "open", "the breaker to be told", daemon.log_file)
+    told = city.cli("status", environment=few).stdout.partition("\n")[0]
+    assert told.startswith("intake")
+    assert "stands still: " in told
+    assert "resumes when no more than 2 copies are owed" in told
+    checked = city.cli("doctor", environment=few)
+    assert checked.returncode == 1
+    assert "intake: it stands still, nothing was taken since " in checked.stdout
     found = _upstream(city)
     assert found["reason"]
     assert found["oldest"]

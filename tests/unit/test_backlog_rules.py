@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swexchange.core.forecast import Sample, forecast
 from swexchange.core.lanes import Weights, lane, share
-from swexchange.core.watermark import Watermarks, stopped
+from swexchange.core.watermark import Standstill, Watermarks, standstill, stopped
+from swexchange.health.intake import judge_intake
+from swexchange.health.problem import Danger
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 GB = 10**9
@@ -57,6 +60,30 @@ def test_little_disk_stops_the_intake_too() -> None:
     assert stopped(MARKS, 0, 2 * GB - 1, was=True)
     assert stopped(MARKS, 0, 2 * GB, was=True) == ""
     assert stopped(MARKS, 0, None, was=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("backlog", "free", "sure"),
+    [(800, None, None), (801, None, False), (1000, None, True), (0, GB - 1, True), (0, GB, False), (0, 2 * GB, None)],
+)
+def test_who_does_not_run_the_intake_can_tell_how_it_stands(backlog: int, free: int | None, sure: bool | None) -> None:
+    """Above a mark it stands; between two it may; it says when it resumes."""
+    found = standstill(MARKS, backlog, free)
+    assert (found.is_sure if found else None) is sure
+    if found:
+        assert "no more than 800 copies" in found.until
+        assert ("2000 MB" in found.until) is (free is not None)
+
+
+@pytest.mark.parametrize(("sure", "danger"), [(True, Danger.STOP), (False, Danger.RISK)])
+def test_doctor_says_why_since_when_and_until_when_the_intake_stands(sure: bool, danger: Danger) -> None:
+    """It is WRONG only where it surely stands."""
+    (problem,) = judge_intake(Standstill("7 copies are owed, 6 are too many", "2 are owed", sure), "this morning")
+    assert problem.danger is danger
+    assert "this morning" in problem.what
+    assert "7 copies" in problem.why
+    assert "2 are owed" in problem.do
+    assert not list(judge_intake(None, ""))
 
 
 def _minute(backlog: tuple[int, int], sent: int = 0, free: tuple[int, int] | None = None) -> tuple[Sample, Sample]:
