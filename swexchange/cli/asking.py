@@ -16,13 +16,14 @@ from swexchange.broker.topology import COSIGNATURES, checkpoints
 from swexchange.cli.wiring_broker import server
 from swexchange.core.model import Fate
 from swexchange.core.witness import Answer
-from swexchange.errors import BrokerLost
-from swexchange.evidence.witness import read_keys
+from swexchange.errors import BrokerLost, ConfigFault, Fault, StoreDown
+from swexchange.evidence.witness import OtherHistory, confront, read_keys
 from swexchange.evidence.witnessing import Observer, WitnessingThread
 from swexchange.settings import Settings
 from swexchange.store import open_evidence
 
 REQUEST_BYTES = 256 * 1024
+START_SECONDS = 5.0  # how long a start waits for all of them
 ANSWER_SECONDS = 20.0  # how long the daemon waits for each answer, beside its work
 
 Ask = Callable[[str], Answer]
@@ -41,6 +42,30 @@ def witnessing(settings: Settings, observer: Observer) -> Iterator[None]:
             yield
         finally:
             thread.stop()
+
+
+def refuse_other_history(settings: Settings) -> Iterator[Fault]:
+    """Ask the log's witnesses once whether it is the one they know; yields why one could not be asked.
+
+    Raises ConfigFault where one has seen another or a longer history. All together take `START_SECONDS`
+    beside the time to connect: who waits for it takes no messages yet.
+    """
+    witnesses = read_keys(settings.witnesses)
+    end = time.monotonic() + START_SECONDS
+    share = START_SECONDS / max(1, len(witnesses))  # one that is away leaves the others their time
+    try:
+        to_ask = asking(server(settings), settings, share, lambda: time.monotonic() > end)
+        with open_evidence(settings.database_url) as log, to_ask as ask:
+            for witness in witnesses:
+                try:
+                    confront(log, witness, ask(witness.name))
+                except OtherHistory as fault:
+                    what = f"witness {fault.where}: {fault.what}"
+                    raise OtherHistory(what, do=f"{fault.do}, or start with --no-check") from None
+                except (BrokerLost, ConfigFault) as fault:
+                    yield fault
+    except (BrokerLost, StoreDown) as fault:
+        yield fault
 
 
 @contextmanager

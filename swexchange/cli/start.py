@@ -21,13 +21,17 @@ from swexchange.settings import Settings
 
 
 def start(settings: Settings, workers: int, number: int | None, upstream: str, *, no_check: bool) -> None:
-    """Check the topology, then run until asked to stop. Raises ConfigFault for what no waiting can mend."""
+    """Check what would lose messages, ask the witnesses, then run until asked to stop.
+
+    Raises ConfigFault for what no waiting can mend.
+    """
     # One worker alone has no upstreams, and reads the whole file itself.
     upstreams = load_upstreams(Path(settings.routes)) if upstream or number is None else {}
     if upstream and upstream not in upstreams:
         raise ConfigFault(f"there is no upstream {upstream}", where=settings.routes, do="Name one that stands there")
     if not no_check:
         _refuse_losses(settings)
+        _refuse_other_history(settings)
         for name in [upstream] if upstream else upstreams:
             _tell_losses(settings, upstreams[name])
     sealers = [SEALER] if settings.audit_key else []
@@ -52,6 +56,17 @@ def _refuse_losses(settings: Settings) -> None:
             f"RabbitMQ would lose messages: {losses[0].name}: {losses[0].what}{more}",
             do="Correct it (`swexchange doctor` says more), or start with --no-check",
         )
+
+
+def _refuse_other_history(settings: Settings) -> None:
+    """Raise ConfigFault where a witness of the audit log has seen another or a longer one; log who is away."""
+    if not (settings.audit_key and settings.witnesses):
+        return
+    from swexchange.cli.asking import refuse_other_history  # noqa: PLC0415 - only who has witnesses needs all of it
+
+    for fault in refuse_other_history(settings):
+        structlog.get_logger().warning("witness not asked", what=fault.what, where=fault.where, do=fault.do)
+    flush_logs()
 
 
 def _tell_losses(settings: Settings, upstream: Upstream) -> None:

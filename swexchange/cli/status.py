@@ -25,7 +25,7 @@ from swexchange.store.audit_log import Open
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def status(settings: Settings, as_json: bool) -> None:
-    """Say whether a watermark holds the intake back, and what is open: waiting answers, copies still due and since when, batches in work, and each upstream.
+    """Say what holds the intake back and what is open: waiting answers, copies due, batches in work, each upstream.
 
     Of an upstream: how many copies wait, how they grow, when they will be sent and the disk be full
     at this rate, the breaker, and the last success. Of the audit log: how far it is sealed, the newest

@@ -15,10 +15,16 @@ from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Signature, Ver
 from swexchange.core.keys import SigningKey
 from swexchange.core.log import Signed
 from swexchange.core.tiles import TileTree
-from swexchange.core.witness import CONFLICT, OK, Answer, answer, request
+from swexchange.core.witness import CONFLICT, NOT_GROWN, OK, Answer, answer, request
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault
+
+TRIES = 4  # to sign, while others have it sign too
+
+
+class OtherHistory(ConfigFault):
+    """A witness has seen another or a longer history of the log than there is."""
 
 
 class Witness:
@@ -74,25 +80,52 @@ class Log(Protocol):
 def collect(log: Log, witness: Verifier, ask: Callable[[str], Answer]) -> int:
     """Have a witness sign the newest checkpoint; its size, 0 = there is none yet.
 
-    Raises ConfigFault where the witness has seen another history of this log.
+    Raises OtherHistory where the witness has seen another of this log, ConfigFault where it does not sign.
     """
     head = log.head()
     if head is None:
         return 0
     if _signed(head.note, witness):
         return head.size
-    found = ask(request(0, [], head.note))
-    if found.status == CONFLICT:
-        found = _from(_size(found, witness), head, log, ask, witness)
-    if found.status != OK:
-        raise ConfigFault(f"it does not sign: {found.status} {found.body.strip()}", where=witness.name)
-    signature = _signed(head.note + found.body, witness)
-    if signature is None:
-        raise ConfigFault("its answer is not signed with its key", where=witness.name)
+    head, signature = _sign(log, witness, ask)
     # Its own line alone: more of them could be in the name of another witness, whose turn is yet to come.
     note = head.note + signature.line
     log.cosigned(head.size, note, len(Note.read(note).signatures) - 1)
     return head.size
+
+
+def confront(log: Log, witness: Verifier, ask: Callable[[str], Answer]) -> None:
+    """Ask a witness whether this log is the one it knows, also where it has signed the newest checkpoint.
+
+    Raises OtherHistory where it is not, ConfigFault where the witness does not sign for another reason.
+    """
+    if log.head() is not None:
+        _sign(log, witness, ask)
+
+
+def _sign(log: Log, witness: Verifier, ask: Callable[[str], Answer]) -> tuple[Signed, Signature]:
+    """The newest checkpoint and the witness's signature, with the proof that it grew from what the witness has seen."""
+    seen = 0
+    for _ in range(TRIES):
+        head = log.head()  # anew: others may have sealed since, and had that signed
+        if head is None or seen > head.size:
+            size = head.size if head else 0
+            what = f"it has seen {seen} entries, the log has {size}: an older database was restored, or the log was cut"
+            raise OtherHistory(what, where=witness.name, do=_RESTORE)
+        proof = TileTree(head.size, log.tile).consistency(seen) if seen else []
+        found = ask(request(seen, proof, head.note))
+        if found.status == OK:
+            if signature := _signed(head.note + found.body, witness):
+                return head, signature
+            raise ConfigFault("its answer is not signed with its key", where=witness.name)
+        size = _size(found, witness) if found.status == CONFLICT else seen
+        if found.status not in (CONFLICT, NOT_GROWN):
+            raise ConfigFault(f"it does not sign: {found.status} {found.body.strip()}", where=witness.name)
+        if size == seen:
+            what = f"no proof joins the {seen} entries it has seen and this log of {head.size}: the log was rewritten"
+            raise OtherHistory(what, where=witness.name, do=_RESTORE)
+        seen = size
+    raise ConfigFault("it names another size each time", where=witness.name)
 
 
 def _signed(note: str, witness: Verifier) -> Signature | None:
@@ -106,20 +139,6 @@ def _size(found: Answer, witness: Verifier) -> int:
     if not re.fullmatch(r"[0-9]{1,18}\n?", found.body):
         raise ConfigFault(f"its answer names no size: {found.body[:80]!r}", where=witness.name)
     return int(found.body)
-
-
-def _from(seen: int, head: Signed, log: Log, ask: Callable[[str], Answer], witness: Verifier) -> Answer:
-    """Ask again, with the proof that the log grew from what the witness has seen."""
-    if seen > head.size:
-        what = (
-            f"it has seen {seen} entries, the log has {head.size}: an older database was restored, or the log was cut"
-        )
-        raise ConfigFault(what, where=witness.name, do=_RESTORE)
-    found = ask(request(seen, TileTree(head.size, log.tile).consistency(seen), head.note))
-    if found.status != OK:
-        what = f"no proof joins the {seen} entries it has seen and this log of {head.size}: the log was rewritten"
-        raise ConfigFault(what, where=witness.name, do=_RESTORE)
-    return found
 
 
 _RESTORE = "See docs/how-to/prove-an-exchange.md#after-a-restore"

@@ -298,6 +298,13 @@ def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[s
             done = home.cli("audit", "witness", environment=sealed)
             assert done.returncode == 2
             assert "it has seen 4 entries, the log has 3: an older database was restored" in done.stderr
+            for workers in ((), ("--workers", "2")):
+                done = home.cli("run", *workers, environment=sealed)
+                assert done.returncode == 2, "nothing was taken under a history that the witness knows longer"
+                assert "it has seen 4 entries, the log has 3" in done.stderr
+                assert "docs/how-to/prove-an-exchange.md#after-a-restore" in done.stderr
+                assert '"started"' not in done.stderr
+            assert home.daemon("--no-check", environment=sealed).stop() == 0
         finally:
             eye.terminate()
         assert eye.wait(SECONDS) == 0
@@ -314,6 +321,10 @@ def test_the_daemon_asks_its_witnesses_and_waits_for_none(home: House, sealed: d
     daemon = work(home, sealed, 0, 2)
     until(lambda: size(home, sealed) == 3, "the rules and 2 exchanges", daemon.log_file)
     assert witnessed(home, sealed) == {name: None}
+    assert daemon.stop() == 0
+    daemon = home.daemon(environment=sealed)
+    (away,) = (event for event in daemon.log() if event["event"] == "witness not asked")
+    assert away["where"] == name, "and it starts all the same"
     shown = home.cli("doctor", environment=sealed).stdout
     assert f"{name}: it has not signed at all" in shown
     command = [sys.executable, "-m", "swexchange", "witness", "run", "--name", name, "--key", "eye", "--log", log_key]

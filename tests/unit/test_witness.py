@@ -26,7 +26,7 @@ from swexchange.core.witness import (
     request,
 )
 from swexchange.errors import ConfigFault
-from swexchange.evidence.witness import Witness, collect
+from swexchange.evidence.witness import OtherHistory, Witness, collect, confront
 from tests.world import NOW
 
 LOG, EYE = SigningKey.from_seed("log", b"\1" * 32), SigningKey.from_seed("eye", b"\2" * 32)
@@ -155,6 +155,33 @@ def test_a_log_that_is_not_the_one_that_was_seen_is_told_so(eye: Witness, grown:
     with pytest.raises(ConfigFault, match=what):
         collect(Kept(grown), EYE_KEY, eye.answer)
     assert collect(Kept(tree(301)), EYE_KEY, eye.answer) == 301, "the true one goes on"
+
+
+def test_a_log_rolled_back_to_what_was_signed_is_found_by_asking(eye: Witness) -> None:
+    """Its newest checkpoint has the witness's signature, so nothing in the database says that there were more."""
+    log = Kept(tree(200))
+    assert collect(log, EYE_KEY, eye.answer) == 200
+    assert collect(Kept(tree(300)), EYE_KEY, eye.answer) == 300
+    assert collect(log, EYE_KEY, _never) == 200
+    with pytest.raises(OtherHistory, match="it has seen 300 entries, the log has 200"):
+        confront(log, EYE_KEY, eye.answer)
+    confront(Kept(tree(300)), EYE_KEY, eye.answer)
+    confront(Kept(tree(301)), EYE_KEY, eye.answer)
+
+
+def test_a_log_that_grows_while_a_witness_is_asked_is_no_other_history(eye: Witness) -> None:
+    """Another process seals, and has it signed, between the question and the answer."""
+    log = Kept(tree(5))
+    grown = [Kept(tree(size)) for size in (6, 7)]
+
+    def ask(asked: str) -> Answer:
+        if grown:
+            other = grown.pop(0)
+            collect(other, EYE_KEY, eye.answer)
+            log.__dict__.update(other.__dict__)
+        return eye.answer(asked)
+
+    confront(log, EYE_KEY, ask)
 
 
 @pytest.mark.parametrize(
