@@ -37,6 +37,7 @@ from swexchange.rules.load import load_retention, load_upstreams
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import open_audit_log, open_evidence, open_pruning, version
+from swexchange.store.engine import folder_of
 from swexchange.store.look import look as look_at_database
 
 NOT_OURS_TO_SEE = (401, 403)  # HTTP: the management API is there, but not for this user
@@ -153,6 +154,28 @@ def _intake(settings: Settings) -> Iterator[Check]:
     yield from _found("intake", judge_intake(found, since), "no watermark holds it back")
 
 
+def _sealing(settings: Settings) -> Iterator[Check]:
+    if not settings.audit_key:
+        why = "Whoever may write to the database can change what was recorded, and nobody would know"
+        do = "See docs/how-to/prove-an-exchange.md#switch-it-on"
+        yield Check("log", "it is not sealed", Danger.RISK, why, do)
+        return
+    folder, head = folder_of(settings.database_url), Path(settings.audit_head)
+    if folder and _disk(folder) == _disk(head.parent):
+        what = f"{head} is on the same file system as the database"
+        why = "Both may come back from one snapshot, and then nothing here says that entries are missing"
+        yield Check("log", what, Danger.RISK, why, "Set SWX_AUDIT_HEAD to a file on another disk, and have witnesses")
+    else:
+        yield Check("log", f"sealed with {settings.audit_key}, its head remembered in {head}")
+
+
+def _disk(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_dev
+    except OSError:
+        return None
+
+
 def _witnesses(settings: Settings) -> Iterator[Check]:
     if not settings.witnesses:
         return
@@ -240,7 +263,8 @@ def _one_broker(broker: Server, found: Broker | None, needs: Needs, do: str) -> 
     """
     yield Check("broker", f"RabbitMQ {admin.server_version(broker)} at {broker.where}")
     if not found:
-        yield from _found("topology", admin.check(broker, needs), "everything exists")
+        otherwise = admin.check_settings(broker, needs) if isinstance(needs, Topology) else []
+        yield from _found("topology", [*admin.check(broker, needs), *otherwise], "everything exists")
         why = "Queue types, limits, policies, permissions and disk alarms are not shown by AMQP"
         yield Check("broker", "not looked into", Danger.RISK, why, do)
         return
@@ -261,4 +285,11 @@ def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
     yield from _found("permissions", judge_permissions(found, ours, needs), "everybody may do their part alone")
 
 
-_LOOKS = (_rules, _keys, _database, _version, _intake, _witnesses, _archives, _backups, _broker, _upstreams)
+def before_start(settings: Settings) -> list[Check]:
+    """What is not well of what `run` looks at: quick, and without the rules, which are read at their own place."""
+    looks = (_keys, _database, _broker)
+    found = (check for look in looks for check in _looked(look.__name__.strip("_"), partial(look, settings)))
+    return [check for check in found if check.danger]
+
+
+_LOOKS = (_rules, _keys, _database, _version, _intake, _sealing, _witnesses, _archives, _backups, _broker, _upstreams)

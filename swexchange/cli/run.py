@@ -18,7 +18,7 @@ from swexchange.settings import Settings
 @click.option("--number", type=click.IntRange(0), help="Be this one process alone, with none beside it.")
 @click.option("--upstream", default="", help="Serve this upstream alone: forward to it, take what it sends.")
 @click.option("--sealer", "is_sealer", is_flag=True, help="Seal the audit log alone: take no messages.")
-@click.option("--no-check", is_flag=True, help="Start even where RabbitMQ is set up so that it loses messages.")
+@click.option("--no-check", is_flag=True, help="Start without these checks, even where messages would be lost.")
 @click.pass_obj
 def run(settings: Settings, workers: int, number: int | None, upstream: str, is_sealer: bool, no_check: bool) -> None:
     """Take messages until SIGTERM or Ctrl-C: the batch in hand is finished first.
@@ -32,9 +32,10 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, is_
     seals the audit log and has it witnessed; it is niced, and gives way to messages. A database that
     lacks what the log has signed is refused by all of them at their start: exit code 2.
 
-    With SWX_MANAGEMENT_URL it looks first whether queues or policies would lose messages, and if so
-    does not start: exit code 2. A worker that is replaced later is started without this. What is
-    wrong at an upstream's broker is logged: it is not ours to mend, and no reason not to start.
+    It looks first whether the database, queues or policies would lose messages (the latter need
+    SWX_MANAGEMENT_URL), and asks the log's witnesses whether they have seen more of it, for 5 s at
+    most; if so it does not start: exit code 2. All else is logged as a warning, and so is what is
+    wrong at an upstream's broker: it is not ours to mend. Replaced workers start without this.
 
     \b
     Examples:

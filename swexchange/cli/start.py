@@ -10,7 +10,6 @@ import structlog
 from swexchange.broker import management
 from swexchange.broker.topology import Tenancy
 from swexchange.cli.supervise import SEALER, WORKER, supervise, upstream_role
-from swexchange.cli.topology import problems, wanted
 from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault
@@ -45,15 +44,20 @@ def start(settings: Settings, workers: int, number: int | None, upstream: str, *
 
 
 def _refuse_losses(settings: Settings) -> None:
-    """Log what is wrong with the topology; raise ConfigFault where it would lose messages.
+    """Log what is not well; raise ConfigFault where accepted messages would be lost.
 
-    A broker that cannot be asked is no reason not to start: the worker waits for it.
+    A broker or a database that cannot be asked is no reason not to start: the worker waits for it.
     """
-    found = _logged(lambda: problems(settings, wanted(settings)) if settings.management_url else [])
-    if losses := [problem for problem in found if problem.danger is Danger.LOSS]:
+    from swexchange.cli.doctor import before_start  # noqa: PLC0415 - a worker that is replaced does without
+
+    found, log = before_start(settings), structlog.get_logger()
+    for check in found:
+        log.warning("check", about=check.name, danger=check.danger, name=check.where, what=check.said, do=check.do)
+    flush_logs()
+    if losses := [f"{check.where}: {check.said}" for check in found if check.danger is Danger.LOSS]:
         more = f", and {len(losses) - 1} more" if len(losses) > 1 else ""
         raise ConfigFault(
-            f"RabbitMQ would lose messages: {losses[0].name}: {losses[0].what}{more}",
+            f"messages would be lost: {losses[0]}{more}",
             do="Correct it (`swexchange doctor` says more), or start with --no-check",
         )
 
@@ -80,17 +84,12 @@ def _tell_losses(settings: Settings, upstream: Upstream) -> None:
     _logged(found, upstream.name)
 
 
-def _logged(look: Callable[[], list[Problem]], upstream: str = "") -> list[Problem]:
-    """What a look finds, one line each; [] where the broker cannot be asked."""
-    log = structlog.get_logger()
-    if upstream:
-        log = log.bind(upstream=upstream)
+def _logged(look: Callable[[], list[Problem]], upstream: str) -> None:
+    """Log what a look at an upstream finds, one line each."""
+    log = structlog.get_logger().bind(upstream=upstream)
     try:
-        found = look()
+        for problem in look():
+            log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
     except BrokerLost as fault:
         log.warning("topology not checked", what=fault.what, where=fault.where, do=fault.do)
-        found = []
-    for problem in found:
-        log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
     flush_logs()
-    return found

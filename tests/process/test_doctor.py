@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pika
 import pytest
 
 from tests import rabbit
 from tests.process.house import CUSTOMS, House, house
 
+MEMORY = Path("/dev/shm")
 INBOX = f"swx.inbox.{CUSTOMS}"
 
 
@@ -84,7 +88,7 @@ def test_run_refuses_what_would_lose_messages(built: House, deep: str, workers: 
     """Exit code 2 before anything is taken, one line with what and how to go on."""
     done = built.cli("run", *workers, environment={"SWX_MANAGEMENT_URL": deep})
     assert done.returncode == 2
-    assert f"RabbitMQ would lose messages: {INBOX}: max-length" in done.stderr
+    assert f"messages would be lost: {INBOX}: max-length" in done.stderr
     assert "--no-check" in done.stderr
     assert "started" not in done.stderr
     assert "Traceback" not in done.stderr
@@ -96,10 +100,56 @@ def test_run_starts_all_the_same_when_told_to(built: House, deep: str) -> None:
     assert built.daemon("--no-check", environment={"SWX_MANAGEMENT_URL": deep}).stop() == 0
 
 
+def test_run_says_that_it_did_not_look_into_the_broker(built: House) -> None:
+    """Without the management API no policy is seen: that must not look like all is well."""
+    daemon = built.daemon()
+    (warned,) = [event for event in daemon.log() if event.get("about") == "broker"]
+    assert (warned["what"], warned["do"]) == ("not looked into", "Set SWX_MANAGEMENT_URL")
+    assert daemon.stop() == 0
+
+
+def test_run_refuses_a_classic_queue_also_without_the_management_api(built: House) -> None:
+    """RabbitMQ compares when a queue is declared once more; nothing is changed by it."""
+    with closing(pika.BlockingConnection(pika.URLParameters(built.url))) as connection:
+        channel = connection.channel()
+        channel.queue_delete(INBOX)
+        channel.queue_declare(INBOX, durable=True)
+        try:
+            done = built.cli("run")
+            assert done.returncode == 2
+            assert f"messages would be lost: {INBOX}: the queue is of another kind: PRECONDITION_FAILED" in done.stderr
+            assert any(INBOX in line for line in _graded(built, 1)["loss"])
+        finally:
+            channel.queue_delete(INBOX)
+            assert built.cli("topology", "apply").returncode == 0
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="Linux has it")
+def test_run_refuses_a_database_in_memory(built: House) -> None:
+    """What doctor calls LOSES does not start, unless it is told to."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        there = {"SWX_DATABASE_URL": f"sqlite:///{folder}/exchange.db"}
+        assert built.cli("db", "upgrade", environment=there).returncode == 0
+        done = built.cli("run", environment=there)
+        assert done.returncode == 2
+        assert f"messages would be lost: database: {folder} is on tmpfs" in done.stderr
+        assert built.daemon("--no-check", environment=there).stop() == 0
+
+
+def test_doctor_says_what_is_weak_about_the_seal(built: House) -> None:
+    """No key at all; a head beside the database, which one snapshot would take back together."""
+    found = {check["said"]: check["danger"] for check in json.loads(built.cli("doctor", "--json").stdout)}
+    assert found["it is not sealed"] == "risk"
+    head = built.folder / "audit.head"
+    sealed = {"SWX_AUDIT_KEY": "audit", "SWX_AUDIT_HEAD": str(head)}
+    assert f"{head} is on the same file system as the database" in built.cli("doctor", environment=sealed).stdout
+
+
 def test_run_starts_while_the_broker_cannot_be_asked(built: House) -> None:
     """A management API that is away must not stop the traffic: it is logged, and the worker starts."""
     daemon = built.daemon(environment={"SWX_MANAGEMENT_URL": "http://guest:guest@127.0.0.1:9"})
-    assert "topology not checked" in [event["event"] for event in daemon.log()]
+    (warned,) = [event for event in daemon.log() if event.get("about") == "broker"]
+    assert "127.0.0.1:9" in str(warned["what"])
     assert daemon.stop() == 0
 
 

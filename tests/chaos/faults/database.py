@@ -100,6 +100,7 @@ def file_of(scene: Scene) -> str:
 def _small_disk(scene: Scene) -> None:
     """The SQLite database moves to a disk of 160 MB, and the intake does not stop before it is full."""
     scene.supervisor.plain.environment = ANY_DISK
+    scene.supervisor.plain.arguments = (*scene.supervisor.plain.arguments, "--no-check")  # that disk is in memory
     place, old = scene.folder / "db", scene.folder / "db.old"
     place.rename(old)
     place.mkdir()
