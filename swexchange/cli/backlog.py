@@ -65,6 +65,8 @@ def _told(
         told["growth_per_minute"] = round(seen.growth * 60, 1)
         for label, duration in (("drained_in", seen.drained_in), ("disk_full_in", seen.disk_full_in)):
             told[label] = "" if duration is None else str(duration).partition(".")[0]
+        if current.free is None:
+            told["disk_full_in"] = "not seen from here"  # PostgreSQL's disk
     away = now > trail.held_until
     return {
         **told,

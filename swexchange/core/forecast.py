@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 FAR = timedelta(days=3650)  # further than this nobody looks
+FLOOR = 16_000_000  # bytes between two looks: less may be one checkpoint of SQLite's WAL, or anybody's file
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Forecast:
 
     growth: float  # copies a second; negative: it drains
     drained_in: timedelta | None  # None: never, or not known
-    disk_full_in: timedelta | None  # until the intake has to stop; None: not in sight
+    disk_full_in: timedelta | None  # until the intake has to stop; None: not in sight, or no traffic that fills it
 
 
 def forecast(before: Sample, now: Sample, pace: float, disk_stop: int) -> Forecast:
@@ -37,13 +38,16 @@ def forecast(before: Sample, now: Sample, pace: float, disk_stop: int) -> Foreca
     growth = (now.backlog - before.backlog) / seconds
     arriving = max(0.0, growth + (now.sent - before.sent) / seconds)
     draining = -growth if growth < 0 else pace - arriving
-    return Forecast(growth, _in(now.backlog, draining), _disk(before, now, seconds, disk_stop))
+    # Without traffic it is other programs that move the disk: that goes on for a minute, and says nothing.
+    disk_full_in = _disk(before, now, seconds, disk_stop) if arriving else None
+    return Forecast(growth, _in(now.backlog, draining), disk_full_in)
 
 
 def _disk(before: Sample, now: Sample, seconds: float, disk_stop: int) -> timedelta | None:
     if now.free is None or before.free is None:
         return None
-    return _in(max(0, now.free - disk_stop), (before.free - now.free) / seconds)
+    used = before.free - now.free
+    return _in(max(0, now.free - disk_stop), used / seconds if used >= FLOOR else 0.0)
 
 
 def _in(amount: float, pace: float) -> timedelta | None:

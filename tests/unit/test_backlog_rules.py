@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swexchange.core.forecast import Sample, forecast
+from swexchange.core.forecast import FLOOR, Sample, forecast
 from swexchange.core.lanes import Weights, lane, share
 from swexchange.core.watermark import Standstill, Watermarks, standstill, stopped
 from swexchange.health.intake import judge_intake
@@ -111,7 +111,17 @@ def test_a_backlog_that_shrinks_is_drained_at_the_rate_at_which_it_shrinks() -> 
 
 
 def test_the_disk_is_full_when_the_intake_has_to_stop() -> None:
-    """3 GB free, 1 GB a minute, stop at 1 GB: two minutes. A disk that does not fill says nothing."""
-    assert forecast(*_minute((0, 0), free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in == timedelta(minutes=2)
-    assert forecast(*_minute((0, 0), free=(3 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
-    assert forecast(*_minute((0, 0)), pace=0, disk_stop=GB).disk_full_in is None
+    """3 GB free, 1 GB a minute, stop at 1 GB: two minutes. A disk that does not fill, or is not seen, says nothing."""
+    for backlog, sent in ((9, 0), (0, 9)):
+        found = forecast(*_minute((0, backlog), sent, free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB)
+        assert found.disk_full_in == timedelta(minutes=2)
+    assert forecast(*_minute((0, 9), free=(3 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
+    assert forecast(*_minute((0, 9)), pace=0, disk_stop=GB).disk_full_in is None
+
+
+def test_what_other_programs_do_to_the_disk_is_no_forecast() -> None:
+    """Nothing came in meanwhile, or hardly anything was used."""
+    assert forecast(*_minute((0, 0), free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
+    assert forecast(*_minute((9, 0), sent=9, free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
+    little = (3 * GB + FLOOR - 1, 3 * GB)
+    assert forecast(*_minute((0, 9), free=little), pace=0, disk_stop=GB).disk_full_in is None
