@@ -66,8 +66,8 @@ class Ledger(Protocol):
     A transaction whose data the database refuses raises Unstorable.
     """
 
-    def note_rules(self, digest: str, keys: Collection[Key], now: datetime) -> None:
-        """Note rules by their digest with the keys that they know, unless they are; asked often, it costs nothing."""
+    def note_rules(self, digest: str, keys: Collection[Key], now: datetime, manifest: str) -> None:
+        """Note rules by their digest, with keys and manifest, unless they are; asked often, it costs nothing."""
 
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> AbstractContextManager[Book]:
         """Open a transaction that no other writer of these identities overlaps."""
@@ -152,8 +152,8 @@ def _process(
     decide_all: DecideAll,
 ) -> Report:
     report, now = Report(), clock()
-    # First: whatever is decided by these rules can be proved by the keys that they knew.
-    ledger.note_rules(rules.digest, rules.keys.values(), now)
+    # First: whatever is decided by these rules can be proved by the keys and the schemas that they had.
+    ledger.note_rules(rules.digest, rules.keys.values(), now, rules.manifest)
     with _Timed(report, "decide"):
         decisions = decide_all(deliveries, rules, now)
     crashpoint("decided")

@@ -73,7 +73,7 @@ def receipt_refused() -> str:
     delivery = world.delivery(world.signed(world.dxp_msg(broken, "MSG-0003")))
     with Explainer(deadline=60) as explainer:
         schemas = Schemas(world.SCHEMAS, explainer)
-        check, _ = schemas.edition("dec/4.9.7", ["DecMessage.xsd"])
+        check = schemas.edition("dec/4.9.7", ["DecMessage.xsd"])
         schemas.compile()
         return _cut(_receipt(delivery, _checking(check)))
 

@@ -34,6 +34,7 @@ from swexchange.core.rulebook import (
     Route,
     Rulebook,
 )
+from swexchange.core.rules_manifest import manifest
 from swexchange.core.signature import sign, verify
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
@@ -72,6 +73,17 @@ def check(document: str) -> Check:
 def edition(document: str, valid_from: datetime = ALWAYS, valid_to: datetime | None = None) -> Edition:
     """One edition, in force from the beginning unless told otherwise."""
     return Edition(document.rpartition("/")[0], check(document), valid_from, valid_to)
+
+
+@cache
+def schemas() -> Mapping[str, bytes]:
+    """The documents that the rules of this world use, by their paths below schemas/."""
+    folders = "dxp/202205", "dec/4.9.7", "ceb/202205", "xmldsig/1.1"
+    return {
+        path.relative_to(SCHEMAS).as_posix(): path.read_bytes()
+        for name in folders
+        for path in (SCHEMAS / name).glob("*.xsd")
+    }
 
 
 def place(name: str, xpath: str) -> Place:
@@ -164,7 +176,7 @@ def rulebook(**changes: Any) -> Rulebook:
     """The rules of this world, with any of their parts changed."""
     everyone = participants()
     rules = Rulebook(
-        digest=hashlib.sha256(b"world").hexdigest(),
+        manifest=manifest(b"world", schemas()),
         platform=Platform(PLATFORM, NODE, signing_key(PLATFORM)),
         participants=everyone,
         keys=keys_of(*(registered(id_) for id_ in (PLATFORM, *everyone))),

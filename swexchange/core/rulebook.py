@@ -16,6 +16,7 @@ from lxml import etree
 from swexchange.core.keys import Key, SigningKey
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Finding
+from swexchange.core.rules_manifest import digest_of
 
 ANYTHING = frozenset({"*"})
 
@@ -168,7 +169,7 @@ class Limits:
 class Rulebook:
     """Everything that decisions depend on, and its digest."""
 
-    digest: str  # 64 hex digits over routes.yaml, keys and schemas
+    manifest: str  # which files they are made of, see core.rules_manifest
     platform: Platform
     participants: Mapping[str, Participant]
     keys: Mapping[str, Key]
@@ -178,10 +179,12 @@ class Rulebook:
     match_all: bool = False  # every matching route, or the first
     limits: Limits = Limits()
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    digest: str = field(init=False)  # SHA-256 of the manifest, 64 hex digits: over routes.yaml, its keys, and schemas
     remote: frozenset[str] = field(init=False, compare=False, repr=False)  # participants behind an upstream
     index: RouteIndex = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", digest_of(self.manifest))
         object.__setattr__(self, "index", RouteIndex.of(self.routes))
         remote = frozenset(p.id for p in self.participants.values() if p.upstream)
         object.__setattr__(self, "remote", remote)

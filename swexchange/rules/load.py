@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from swexchange import yamlfile
 from swexchange.core.keys import Key
 from swexchange.core.rulebook import Limits, Participant, Rulebook, Upstream
+from swexchange.core.rules_manifest import manifest
 from swexchange.rules import structure
 from swexchange.rules.parties import read_keys, read_participants, read_platform
 from swexchange.rules.retention import Retention, read_retention
@@ -38,7 +38,7 @@ def load(file: YamlFile, schemas: Schemas, key_folders: Sequence[Path] | None) -
     sheet.raise_any()
     assert platform is not None  # its absence is among the problems
     return Rulebook(
-        digest=_digest(sheet.file, reader),
+        manifest=manifest(sheet.file.raw, schemas.documents()),
         platform=platform,
         participants=participants,
         keys=keys,
@@ -79,10 +79,6 @@ def _sheet(file: YamlFile) -> Sheet:
     sheet = Sheet(file, list(structure.problems(file)))
     sheet.raise_any()  # all that follows relies on the structure
     return sheet
-
-
-def _digest(file: YamlFile, reader: TypeReader) -> str:
-    return hashlib.sha256(hashlib.sha256(file.raw).digest() + reader.digest.digest()).hexdigest()
 
 
 def _limits(sheet: Sheet) -> Limits:

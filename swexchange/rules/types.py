@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,8 +17,8 @@ from swexchange.yamlfile import Place
 class Schemas(Protocol):
     """Where compiled schemas come from."""
 
-    def edition(self, folder: str, documents: Sequence[str]) -> tuple[Check, str]:
-        """The compiled check of documents in a folder below the schemas folder, and the digest of their files.
+    def edition(self, folder: str, documents: Sequence[str]) -> Check:
+        """The compiled check of documents in a folder below the schemas folder.
 
         Raises ConfigFault when anything of it cannot be read, resolved or compiled.
         """
@@ -27,14 +26,16 @@ class Schemas(Protocol):
     def compile(self) -> None:
         """Compile everything asked for with the second engine too. Raises ConfigFault."""
 
+    def documents(self) -> Mapping[str, bytes]:
+        """Every document that these checks use, by its path below the schemas folder."""
+
 
 class TypeReader:
-    """Reads types and editions of one sheet; `digest` gathers the digests of all schemas used."""
+    """Reads types and editions of one sheet."""
 
     def __init__(self, sheet: Sheet, schemas: Schemas) -> None:
         self._sheet, self._schemas = sheet, schemas
         self._namespaces: dict[str, str] = sheet.data.get("namespaces") or {}
-        self.digest = hashlib.sha256()
 
     def compile(self) -> None:
         """The second compilation of all editions read; a problem with one is noted."""
@@ -109,11 +110,10 @@ class TypeReader:
         family, edition, document = entry["schema"].split("/", 2)
         folder = f"{family}/{edition}"
         try:
-            check, digest = self._schemas.edition(folder, (document, *(entry.get("with") or ())))
+            check = self._schemas.edition(folder, (document, *(entry.get("with") or ())))
         except ConfigFault as fault:
             cause = f" ({fault.where})" if fault.where else ""
             self._sheet.problem(f"schema {entry['schema']}: {fault.what}{cause}", (*place, "schema"), fault.do)
             return None
-        self.digest.update(digest.encode())
         valid_to = self._sheet.moment(entry, "to", place)
         return Edition(folder, check, self._sheet.start(entry, place), valid_to)

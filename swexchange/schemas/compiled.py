@@ -75,8 +75,8 @@ class Schemas:
         self._files, self._engine = SchemaFiles(root), engine
         self._uses: dict[str, list[_Use]] = {}  # by folder
 
-    def edition(self, folder: str, documents: Sequence[str]) -> tuple[Check, str]:
-        """The check by documents of a folder, such as dec/4.9.7, and the digest of their files (64 hex digits).
+    def edition(self, folder: str, documents: Sequence[str]) -> Check:
+        """The check by documents of a folder, such as dec/4.9.7.
 
         Raises ConfigFault when anything cannot be read or resolved, or must not be used.
         """
@@ -84,7 +84,7 @@ class Schemas:
         _refuse_conflict(found)
         use = _Use(self._engine, found)
         self._uses.setdefault(folder, []).append(use)
-        return use.check, self._files.digest(found).hex()
+        return use.check
 
     def compile(self) -> None:
         """Compile everything that was asked for, in both engines. Raises ConfigFault."""
@@ -94,6 +94,11 @@ class Schemas:
         for bundle, (_, uses) in zip(bundles, groups, strict=True):
             for use in uses:
                 use.explained_by = bundle
+
+    def documents(self) -> Mapping[str, bytes]:
+        """Every document that was asked for, or is used by one that was, by its path below the schemas folder."""
+        used = {name for uses in self._uses.values() for use in uses for name in use.documents.files}
+        return {name: self._files.content(name) for name in used}
 
     def _compile(self, documents: DocumentSet, uses: Sequence[_Use]) -> Bundle:
         """Give each use its validator, a common one if that makes no difference; return what all are explained by."""

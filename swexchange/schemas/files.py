@@ -57,6 +57,10 @@ class SchemaFiles:
                 digest.update(f"{len(data)}:".encode() + data)
         return digest.digest()
 
+    def content(self, name: str) -> bytes:
+        """The bytes of a document that was gathered."""
+        return self._data[name]
+
     def _close(self, named: Sequence[str]) -> DocumentSet:
         """The documents and, through all references, what they need."""
         files: dict[str, Member] = {}
@@ -100,7 +104,7 @@ class SchemaFiles:
 
     def _locate(self, name: str, location: str, line: int) -> str:
         where = f"{name}:{line}" if line else ""
-        if _SCHEME.match(location) or location.startswith(("/", "\\")):
+        if _SCHEME.match(location) or location.startswith(("/", "\\")) or not unquote(location).isprintable():
             raise ConfigFault(
                 f"{location!r} is not a file of the schemas folder; nothing is fetched",
                 where=where,

@@ -16,6 +16,7 @@ rules = Table(
     Column("at", BigInteger, nullable=False),
     Column("digest", Text, nullable=False),
     Column("known_keys", Text, nullable=False),  # JSON: every registered key with its validity
+    Column("manifest", Text, nullable=False, server_default=""),  # the digest is its SHA-256; '' = it is not known
 )
 Index("rules_digest", rules.c.digest, unique=True)
 

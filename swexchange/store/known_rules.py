@@ -1,4 +1,4 @@
-"""Which keys the rules knew that something was decided by: a proof depends on them, whatever routes.yaml says later."""
+"""Which keys and files the rules had that something was decided by: a proof depends on them, whatever changes later."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ class KnownRules(Database):
 
     _noted = ""  # digest of the rules that were noted last
 
-    def note_rules(self, digest: str, keys: Collection[Key], now: datetime) -> None:
-        """Note rules by their digest with the keys that they know, unless they are; see pipeline.Ledger."""
+    def note_rules(self, digest: str, keys: Collection[Key], now: datetime, manifest: str = "") -> None:
+        """Note rules by their digest with their keys and their manifest, unless they are; see pipeline.Ledger."""
         if digest != self._noted:
             if not self._is_known(digest):
-                row = {"at": rows.microseconds(now), "digest": digest, "known_keys": key_history(keys)}
+                row = {
+                    "at": rows.microseconds(now),
+                    "digest": digest,
+                    "known_keys": key_history(keys),
+                    "manifest": manifest,
+                }
                 with suppress(Unstorable), self._writing() as connection:
                     connection.execute(insert(rules), row)  # refused where another process was quicker
             self._noted = digest

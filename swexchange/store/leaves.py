@@ -9,6 +9,7 @@ from sqlalchemy import Connection, LargeBinary, func, select
 
 from swexchange.core.log import Kind, Leaf, Record, Span
 from swexchange.core.model import Kind as Copied
+from swexchange.core.rules_manifest import digest_of
 from swexchange.store import entries
 from swexchange.store.evidence_tables import rules
 from swexchange.store.ledger import POSITIONS
@@ -27,7 +28,7 @@ _exchanges_with_bodies = _exchanges.add_columns(exchange.c.body)
 _exchanges_with_digests = _exchanges.add_columns(func.sha256(exchange.c.body, type_=LargeBinary).label("body_digest"))
 _copies = select(*(copy.c[name] for name in entries.COPY_COLUMNS)).where(copy.c.n < ADDED)
 _events = select(*(event.c[name] for name in entries.EVENT_COLUMNS))
-_rules = select(*(rules.c[name] for name in entries.RULES_COLUMNS))
+_rules = select(*(rules.c[name] for name in entries.RULES_COLUMNS), rules.c.manifest)
 
 
 def seqs(first: int, last: int) -> tuple[int, int]:
@@ -74,7 +75,15 @@ def others(connection: Connection, kind: Kind, first: int, last: int) -> list[Le
     found = connection.execute(query).all()
     if kind is Kind.EVENT:
         return [Leaf(kind, row.id, row.exchange_id, _entry(entries.event_entry, row)) for row in found]
-    return [Leaf(kind, row.id, "", _entry(entries.rules_entry, row)) for row in found]
+    return [Leaf(kind, row.id, "", _entry(_rules_entry, row)) for row in found]
+
+
+def _rules_entry(row: Sequence[Any]) -> bytes:
+    """The entry of rules: it holds their digest, so a manifest of another one was never sealed with them."""
+    *own, manifest = row
+    if manifest and digest_of(manifest) != row[2]:
+        raise TypeError("the manifest is not what the digest is of")
+    return entries.rules_entry(own)
 
 
 def position(connection: Connection, span: Span, number: int) -> int:

@@ -11,6 +11,7 @@ import pytest
 from swexchange.core.log import key_history
 from swexchange.core.model import Copy, Decision, Delivery, Fate
 from swexchange.core.rulebook import Rulebook
+from swexchange.core.rules_manifest import digest_of
 from swexchange.decider import decide_each
 from swexchange.errors import StoreDown
 from swexchange.pipeline import process
@@ -29,6 +30,13 @@ class _Sink:
 
 def noted(database: Database) -> list[tuple[str, str]]:
     return database.rows("SELECT digest, known_keys FROM rules")
+
+
+def test_their_manifest_is_noted_too(database: Database, ledger: FullLedger) -> None:
+    """Whoever has it can compute the digest."""
+    process([world.declared()], RULES, ledger, _Sink(), lambda: world.NOW)
+    assert database.rows("SELECT digest, manifest FROM rules") == [(RULES.digest, RULES.manifest)]
+    assert digest_of(RULES.manifest) == RULES.digest
 
 
 def test_they_are_noted_before_the_first_message_is_decided(database: Database, ledger: FullLedger) -> None:

@@ -27,8 +27,8 @@ class FaultyLedger:
     def __init__(self, ledger: FullLedger, point: Point) -> None:
         self._ledger, self._point = ledger, point
 
-    def note_rules(self, digest: str, keys: Collection[Key], now: datetime) -> None:
-        self._ledger.note_rules(digest, keys, now)
+    def note_rules(self, digest: str, keys: Collection[Key], now: datetime, manifest: str) -> None:
+        self._ledger.note_rules(digest, keys, now, manifest)
 
     @contextmanager
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:

@@ -49,7 +49,7 @@ def checks(explainer: Explainer) -> dict[Path, Check]:
     schemas = Schemas(ROOT, explainer)
     found = {}
     for path in sorted({document(sample) for sample in SAMPLES}):
-        found[path] = schemas.edition(path.parent.relative_to(ROOT).as_posix(), [path.name])[0]
+        found[path] = schemas.edition(path.parent.relative_to(ROOT).as_posix(), [path.name])
     schemas.compile()
     return found
 

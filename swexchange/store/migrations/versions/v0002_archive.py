@@ -1,4 +1,4 @@
-"""Archive files of sealed leaves, and legal holds."""
+"""Archive files of sealed leaves, legal holds, and the manifest of the rules."""
 
 from alembic import op
 
@@ -36,12 +36,13 @@ CREATE TABLE hold (
     lifted_at BIGINT,
     lifted_by TEXT NOT NULL DEFAULT '',
     lifted_why TEXT NOT NULL DEFAULT ''
-)
+);
+ALTER TABLE rules ADD COLUMN manifest TEXT NOT NULL DEFAULT ''
 """
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Make the tables, and the column."""
     on_sqlite = op.get_bind().dialect.name == "sqlite"
     words = {"bytes": "BLOB", "serial": "INTEGER"} if on_sqlite else {"bytes": "BYTEA", "serial": "BIGSERIAL"}
     for statement in _TABLES.format(**words).split(";"):
