@@ -1,11 +1,14 @@
-"""Golden evidence: `python -m tests.evidence` makes tests/vectors/evidence anew; tests compare it with the files.
+"""Golden evidence: `python -m tests.evidence` writes tests/vectors/evidence/VERSION, if that is not there yet.
 
-Whatever verified once must verify for good: a change of these files is a change of the published formats.
+Whatever verified once must verify for good, so no file there is ever written again: a change of the published
+formats is a new folder. Tests verify all of them, and compare today's evidence with the newest.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -22,12 +25,15 @@ from swexchange.core.model import Entry, Event, Happening
 from swexchange.core.reconcile import Side
 from swexchange.evidence import bundle
 from swexchange.evidence.archiver import Archiver, Bounds
+from swexchange.evidence.pruner import Pruner
 from swexchange.evidence.reconcile import covered, signed_document
 from swexchange.evidence.sealer import HighWater, Sealer
-from swexchange.store import Archives, Evidence, FullLedger, Tally, migrate
+from swexchange.store import Archives, Evidence, FilePruning, FullLedger, Tally, migrate
 from tests import world
 
-FOLDER = Path(__file__).parent / "vectors" / "evidence"
+VERSION = "0.1.0.dev2"  # of the formats as they are now; docs/how-to/developers.md says when it changes
+VERSIONS = Path(__file__).parent / "vectors" / "evidence"
+FOLDER = VERSIONS / VERSION
 LOG_KEY = SigningKey.from_seed("audit", bytes(range(32)))
 WITNESS_KEY = SigningKey.from_seed("witness", bytes(range(32, 64)))
 ORIGIN, WITNESS = "sw.example/audit", "customs.example/witness"
@@ -48,7 +54,7 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
     sealer = Sealer(log, ORIGIN, LOG_KEY, HighWater(folder / "audit.head"), lambda: world.NOW)
     rules = world.rulebook()
     files: dict[str, bytes] = {"log.vkey": f"{sealer.verifier}\n".encode()}
-    ledger.note_rules(rules.digest, rules.keys.values(), world.NOW)
+    ledger.note_rules(rules.digest, rules.keys.values(), world.NOW, rules.manifest)
     try:
         accepted = _record(ledger, 0, MESSAGES)
         sealer.seal()
@@ -57,11 +63,9 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
             book.note([Happening(accepted, Event.REPEATED)])
         refused = _record(ledger, MESSAGES, MESSAGES + 3, refused=True)
         sealer.seal()
+        files["unwitnessed.zip"] = _bundle(log, accepted)
         _cosign(log)
-        for name, number in (("accepted", accepted), ("refused", refused)):
-            proof = bundle.prove(log, number, lambda: "", lambda _: {})
-            assert proof
-            files[f"{name}.zip"] = proof
+        files |= {"accepted.zip": _bundle(log, accepted), "refused.zip": _bundle(log, refused)}
         files["witness.vkey"] = f"{Verifier(WITNESS, WITNESS_KEY.public, COSIGNATURE)}\n".encode()
         files["log.zip"] = packed(bundle.export(log))
         files["day.txt"] = _day(log).encode()
@@ -70,7 +74,25 @@ def made_in(folder: Path) -> Mapping[str, bytes]:
         ledger.close()
         log.close()
         archives.close()
-    return files
+    return files | {"pruned.zip": _pruned(folder, accepted, sealer.verifier)}
+
+
+def _bundle(log: Evidence, exchange_id: str) -> bytes:
+    proof = bundle.prove(log, exchange_id, lambda: "", world.schemas().get)
+    assert proof
+    return proof
+
+
+def _pruned(folder: Path, exchange_id: str, key: Verifier) -> bytes:
+    """The bundle of an exchange whose message retention took out, of a copy of the database."""
+    shutil.copy(folder / "golden.db", folder / "pruned.db")
+    log, age = FilePruning(f"sqlite:///{folder}/pruned.db"), timedelta(days=400)
+    try:
+        pruner = Pruner(log, folder, [key], "operator@sw.example", lambda: world.NOW + 2 * age, lambda _: None)
+        assert sum(pruner.prune(age)) == MESSAGES + 3
+        return _bundle(log, exchange_id)
+    finally:
+        log.close()
 
 
 def _record(ledger: FullLedger, first: int, end: int, *, refused: bool = False) -> str:
@@ -139,6 +161,9 @@ def _cosign(log: Evidence) -> None:
 
 
 if __name__ == "__main__":
-    (FOLDER / "archives").mkdir(parents=True, exist_ok=True)
-    for name, content in made().items():
+    if FOLDER.exists():
+        sys.exit(f"{FOLDER} is there and stays as it is; name a new VERSION in {Path(__file__).name}")
+    files = made()
+    (FOLDER / "archives").mkdir(parents=True)
+    for name, content in files.items():
         (FOLDER / name).write_bytes(content)

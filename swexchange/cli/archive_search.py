@@ -11,7 +11,7 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.archive import archive
-from swexchange.cli.evidence import schemas_of
+from swexchange.cli.evidence import schemas_in, tell_left_out
 from swexchange.cli.filters import lasting_filter_options
 from swexchange.cli.output import emit, table, write_file
 from swexchange.core.canonical import local_time
@@ -94,7 +94,7 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
       swexchange archive prove 019cac2a9dc017bb841883fa7d7020a8 -o evidence.zip
     """
     found = _found(settings, exchange_id)
-    made = archive_search.prove(found, lambda name: schemas_of(settings, name))
+    made = archive_search.prove(found, schemas_in(settings), tell_left_out)
     path = Path(output or f"{exchange_id}.zip")
     write_file(path, made)
     click.echo(str(path))

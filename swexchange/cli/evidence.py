@@ -152,8 +152,9 @@ def _summary(found: Findings) -> str:
 def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
     """Write one file that proves an exchange to anybody: message, receipt, decision, keys, schemas, proofs.
 
-    It is checked with bin/verify-evidence, which needs none of this program, and the log's key.
-    Exit code 1: there is no exchange of this id.
+    It is checked with bin/verify-evidence, which needs none of this program, and the log's key. A schema
+    that was changed since is left out, and named: what is there now was not what decided. Exit code 1:
+    there is no exchange of this id.
 
     \b
     Example:
@@ -164,7 +165,7 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
         if name := log.pruned(exchange_id):
             what = f"the message is left out: its bytes lie in the archive {name}"
             click.echo(f"{what}; `swexchange archive prove {exchange_id}` takes all of it from there", err=True)
-        made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), lambda name: schemas_of(settings, name))
+        made = bundle.prove(log, exchange_id, lambda: _known_keys(settings), schemas_in(settings), tell_left_out)
     if made is None:
         hint = f"; if it was pruned, `swexchange archive prove {exchange_id}` may have it" if was_pruned else ""
         click.echo(f"there is no exchange of this id; search finds ids{hint}", err=True)
@@ -179,13 +180,22 @@ def _known_keys(settings: Settings) -> str:
     return key_history(registered.values())
 
 
-def schemas_of(settings: Settings, edition: str) -> dict[str, bytes]:
-    """The files of an edition by name; none where its folder is gone."""
+def schemas_in(settings: Settings) -> bundle.Schemas:
+    """The documents of the schemas folder."""
     top = Path(settings.schemas).resolve()
-    folder = (top / edition).resolve()
-    if not folder.is_relative_to(top):  # the name comes from the database
-        return {}
-    return {file.name: file.read_bytes() for file in sorted(folder.glob("*.xsd"))}
+
+    def read(name: str) -> bytes | None:
+        file = (top / name).resolve()
+        if not file.is_relative_to(top) or not file.is_file():  # the name comes from the database
+            return None
+        return file.read_bytes()
+
+    return read
+
+
+def tell_left_out(name: str) -> None:
+    """Say that a bundle is without a schema."""
+    click.echo(f"left out: schema {name} is not there, or not what it was when the message was decided", err=True)
 
 
 @group.command()

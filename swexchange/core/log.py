@@ -62,6 +62,7 @@ class LoggedRules:
     leaf: int
     entry: bytes
     keys: str  # the key history
+    manifest: str  # of the rules, see core.rules_manifest; '' = it is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class Exhibit:
     detail: str  # the JSON text of exchange.detail
     editions: tuple[str, ...]  # of schemas: the envelope's, the document's
     keys: str | None  # the key history that was logged with its rules; None = it was not
+    manifest: str  # of its rules, see core.rules_manifest; '' = it is not known
     entries: tuple[tuple[int, bytes], ...]  # leaf and entry: the exchange's, its rules', its events'
 
 

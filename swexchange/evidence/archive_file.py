@@ -23,6 +23,7 @@ from swexchange.core.checkpoint import BadNote, Checkpoint, Verifier, trusted
 from swexchange.core.log import Archived
 from swexchange.core.model import Event
 from swexchange.core.prune_record import PruneRecord
+from swexchange.core.rules_manifest import digest_of as digest_of_rules
 from swexchange.errors import ConfigFault
 
 FORMAT = "swexchange-archive/v1"
@@ -138,6 +139,12 @@ class ArchiveFile:
             while length := stream.read(width):
                 yield _exactly(stream, int.from_bytes(length.ljust(width, b"\xff")))  # a cut length is never met
 
+    def manifest_of(self, leaf: int) -> str:
+        """The manifest of rules; '' where the file has none."""
+        with self.reading():
+            name = f"rules/{leaf}.manifest"
+            return self._zip.read(name).decode() if name in self._zip.namelist() else ""
+
     def keys(self, leaf: int) -> tuple[bytes, bytes, str]:
         """Of rules: the entry, its proof, the keys as JSON."""
         with self.reading():
@@ -187,6 +194,8 @@ class ArchiveFile:
         )
         if not stands or hashlib.sha256(keys.encode()).hexdigest() != json.loads(entry)["keys"]:
             raise ValueError(f"the keys of the rules of leaf {leaf} are not what was logged")
+        if (named := self.manifest_of(leaf)) and digest_of_rules(named) != json.loads(entry)["rules"]:
+            raise ValueError(f"the manifest of the rules of leaf {leaf} is not what was logged")
 
 
 def entries_of(folder: Path, archives: Iterable[Archived], removed: Set[str] = frozenset()) -> Iterator[bytes | None]:

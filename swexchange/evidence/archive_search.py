@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -155,20 +155,20 @@ def find(folder: Path, exchange_id: str) -> Found | None:
     return None
 
 
-def prove(found: Found, schemas: bundle.Schemas) -> bytes:
+def prove(found: Found, schemas: bundle.Schemas, left_out: Callable[[str], object] = lambda _: None) -> bytes:
     """The bundle of an exchange, of archive files alone: its entry, its rules' where they are known, its events'.
 
-    Raises Damaged.
+    `schemas` and `left_out` as in `bundle.prove`. Raises Damaged.
     """
     proofs: list[tuple[bytes, str]] = []
-    keys = "[]"
+    keys, manifest = "[]", ""
     with closing(ArchiveFile(found.archive)) as file, file.reading():
         proofs.append((found.stored.entry, _proof(file, found.stored.leaf)))
         for leaf in file.manifest.rules:
             entry, proof, known = file.keys(leaf)
             if json.loads(entry)["rules"] == found.said["rules"]:
                 proofs.append((entry, proof.decode()))
-                keys = known
+                keys, manifest = known, file.manifest_of(leaf)
     about = f'"exchange":"{found.said["exchange"]}"'.encode()
     for path in _paths(found.archive.parent):
         if path < found.archive:
@@ -178,9 +178,10 @@ def prove(found: Found, schemas: bundle.Schemas) -> bytes:
             proofs += [(stored.entry, _proof(file, stored.leaf)) for stored in events]
     parts = found.stored.parts
     exhibit = bundle.Contents(
-        found.said["exchange"], proofs, parts["details"], keys, parts["messages"], parts["receipts"] or None
+        found.said["exchange"], proofs, parts["details"], keys, manifest, parts["messages"], parts["receipts"] or None
     )
-    return bundle.pack(exhibit, [found.said[name] for name in ("envelope", "edition") if found.said[name]], schemas)
+    editions = [found.said[name] for name in ("envelope", "edition") if found.said[name]]
+    return bundle.pack(exhibit, editions, schemas, left_out)
 
 
 def _proof(file: ArchiveFile, leaf: int) -> str:

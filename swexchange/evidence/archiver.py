@@ -220,6 +220,8 @@ def _keys(logged: Iterable[LoggedRules], tree: TileTree, signed: Signed) -> Iter
         yield f"rules/{rules.leaf}.json", rules.entry
         yield f"rules/{rules.leaf}.tlog-proof", tlog_proof(rules.leaf, tree.inclusion(rules.leaf), signed.note).encode()
         yield f"rules/{rules.leaf}.keys.json", rules.keys.encode()
+        if rules.manifest:
+            yield f"rules/{rules.leaf}.manifest", rules.manifest.encode()
 
 
 def _rest_of(manifest: Manifest, signed: Signed) -> Iterator[tuple[str, bytes]]:

@@ -7,17 +7,22 @@ them without this program: docs/reference/evidence.md, bin/verify-evidence.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
+import posixpath
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Protocol
+from urllib.parse import unquote
 
 from swexchange.core import merkle
 from swexchange.core.log import Exhibit, Leaf, Signed, Span
+from swexchange.core.rules_manifest import schemas_of
 from swexchange.core.tiles import WIDTH, TileTree, widths
 from swexchange.errors import ConfigFault
 
@@ -30,7 +35,8 @@ receipt.xml    what the platform answered, with its signature
 detail.json    the details of the decision
 entries/       what the audit log says of it, and the proofs that the log says so (c2sp.org/tlog-proof)
 keys.json      the registered keys, with their validity
-schemas/       the schemas it was checked with, as they are now
+rules.manifest the SHA-256 of each file of the rules it was decided by; its own one is their digest
+schemas/       of these, the schemas of its editions, as far as they were still to be had
 
 In the words of ETSI EN 319 522-1, entries/0.json attests SubmissionAcceptance where its outcome is
 accepted or waiting, SubmissionRejection where it is rejected, and nothing yet where its code is
@@ -43,8 +49,9 @@ have got from somebody you trust:
 """
 
 
-Schemas = Callable[[str], Mapping[str, bytes]]
-"""The files of an edition, by name."""
+Schemas = Callable[[str], bytes | None]
+"""The schema document at a path below the schemas folder, as it is now; None = there is none."""
+_LOCATION = re.compile(rb"schemaLocation\s*=\s*[\"']([^\"']+)[\"']")
 
 
 class Log(Protocol):
@@ -66,11 +73,18 @@ class Log(Protocol):
         """The entries of a span in order."""
 
 
-def prove(log: Log, exchange_id: str, keys: Callable[[], str], schemas: Schemas) -> bytes | None:
+def prove(
+    log: Log,
+    exchange_id: str,
+    keys: Callable[[], str],
+    schemas: Schemas,
+    left_out: Callable[[str], object] = lambda _: None,
+) -> bytes | None:
     """The bundle of an exchange; None where there is none of this id.
 
-    `keys` is asked for the registered keys where the log has none, `schemas` for the files of an
-    edition. Raises ConfigFault where the exchange is not sealed yet, or no longer what was sealed.
+    `keys` is asked for the registered keys where the log has none, `schemas` for the documents of
+    its editions; `left_out` is told of each that is not what its rules used any more. Raises
+    ConfigFault where the exchange is not sealed yet, or no longer what was sealed.
     """
     exhibit = log.exhibit(exchange_id)
     if exhibit is None:
@@ -78,15 +92,24 @@ def prove(log: Log, exchange_id: str, keys: Callable[[], str], schemas: Schemas)
     signed = log.checkpoint_over(max((leaf for leaf, _ in exhibit.entries), default=0) + 1)
     if not exhibit.entries or signed is None:
         raise ConfigFault("this exchange is not sealed yet", where=exchange_id, do="Run `swexchange audit seal`")
-    return bundle_of(exhibit, TileTree(signed.size, log.tile), signed, keys, schemas)
+    return bundle_of(exhibit, TileTree(signed.size, log.tile), signed, keys, schemas, left_out)
 
 
-def bundle_of(exhibit: Exhibit, tree: TileTree, signed: Signed, keys: Callable[[], str], schemas: Schemas) -> bytes:
+def bundle_of(
+    exhibit: Exhibit,
+    tree: TileTree,
+    signed: Signed,
+    keys: Callable[[], str],
+    schemas: Schemas,
+    left_out: Callable[[str], object] = lambda _: None,
+) -> bytes:
     """The bundle of a sealed exchange under a checkpoint, with its entries that this covers. Raises ConfigFault."""
     proofs = list(_entries(exhibit, tree, signed))
     known = keys() if exhibit.keys is None else exhibit.keys
-    contents = Contents(exhibit.exchange_id, proofs, exhibit.detail.encode(), known, exhibit.body, exhibit.receipt)
-    return pack(contents, exhibit.editions, schemas)
+    contents = Contents(
+        exhibit.exchange_id, proofs, exhibit.detail.encode(), known, exhibit.manifest, exhibit.body, exhibit.receipt
+    )
+    return pack(contents, exhibit.editions, schemas, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +120,15 @@ class Contents:
     proofs: Sequence[tuple[bytes, str]]  # entry and tlog-proof: of the exchange, then others
     detail: bytes
     keys: str
+    manifest: str  # of the rules; '' = it is not known
     message: bytes  # b'' = not at hand
     receipt: bytes | None
 
 
-def pack(contents: Contents, editions: Iterable[str], schemas: Schemas) -> bytes:
-    """The bytes of a bundle."""
+def pack(
+    contents: Contents, editions: Iterable[str], schemas: Schemas, left_out: Callable[[str], object] = lambda _: None
+) -> bytes:
+    """The bytes of a bundle; see `prove`."""
     files: dict[str, bytes] = {}
     for number, (entry, proof) in enumerate(contents.proofs):
         files |= {f"entries/{number}.json": entry, f"entries/{number}.tlog-proof": proof.encode()}
@@ -117,9 +143,27 @@ def pack(contents: Contents, editions: Iterable[str], schemas: Schemas) -> bytes
     files["keys.json"] = contents.keys.encode()
     files |= {"message.xml": contents.message} if contents.message else {}
     files |= {"receipt.xml": contents.receipt} if contents.receipt is not None else {}
-    for edition in editions:
-        files |= {f"schemas/{edition}/{name}": content for name, content in schemas(edition).items()}
+    files |= {"rules.manifest": contents.manifest.encode()} if contents.manifest else {}
+    for name, content in _named_schemas(contents.manifest, editions, schemas):
+        if content is None:
+            left_out(name)
+        else:
+            files[f"schemas/{name}"] = content
     return _zip(files)
+
+
+def _named_schemas(manifest: str, editions: Iterable[str], schemas: Schemas) -> Iterator[tuple[str, bytes | None]]:
+    """Of the schemas that rules named, those of editions and what they refer to; None for what is another file now."""
+    digests, folders = schemas_of(manifest), set(editions)
+    waiting = [name for name in digests if posixpath.dirname(name) in folders]
+    for name in waiting:
+        content = schemas(name)
+        same = content is not None and hashlib.sha256(content).hexdigest() == digests[name]
+        yield name, content if same else None
+        for location in _LOCATION.findall(content or b"") if same else ():
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(location.decode())))
+            if target in digests and target not in waiting:
+                waiting.append(target)
 
 
 def _entries(exhibit: Exhibit, tree: TileTree, signed: Signed) -> Iterator[tuple[bytes, str]]:

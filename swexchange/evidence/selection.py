@@ -33,7 +33,7 @@ def select(
     for number, _ in sealed:
         exhibit = log.exhibit(number)
         if exhibit is not None:
-            yield PurePosixPath("exchanges", f"{number}.zip"), bundle_of(exhibit, tree, signed, keys, lambda _: {})
+            yield PurePosixPath("exchanges", f"{number}.zip"), bundle_of(exhibit, tree, signed, keys, lambda _: None)
         advance(1)
     yield from hashes(log, signed)
     told = {"format": FORMAT, "exchanges": len(sealed), "wanted": wanted}

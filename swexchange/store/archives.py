@@ -71,10 +71,11 @@ class Archives(Evidence):
         """The leaves that say which keys these rules knew; rules that are not sealed are left out."""
         found = []
         with self._reading() as connection:
-            query = select(rules.c.id, rules.c.digest, rules.c.known_keys).where(rules.c.digest.in_(digests))
-            for number, digest, keys in connection.execute(query.order_by(rules.c.id)).all():
+            query = select(rules.c.id, rules.c.digest, rules.c.known_keys, rules.c.manifest)
+            query = query.where(rules.c.digest.in_(digests))
+            for number, digest, keys, manifest in connection.execute(query.order_by(rules.c.id)).all():
                 for leaf, entry in entries_of(connection, Kind.RULES, number, number):
-                    found.append(LoggedRules(digest, leaf, entry, keys))
+                    found.append(LoggedRules(digest, leaf, entry, keys, manifest))
         return found
 
     def pruned(self, exchange_id: str) -> str:

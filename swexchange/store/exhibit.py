@@ -24,7 +24,7 @@ def read_exhibit(connection: Connection, exchange_id: str) -> Exhibit | None:
         return None
     receipt = select(copy.c.body).where(copy.c.seq == row.seq, copy.c.kind == str(Copied.RECEIPT))
     logged = connection.execute(
-        select(rules.c.id, rules.c.known_keys).where(rules.c.digest == row.rules_digest)
+        select(rules.c.id, rules.c.known_keys, rules.c.manifest).where(rules.c.digest == row.rules_digest)
     ).first()
     own = list(entries_of(connection, Kind.BATCH, row.batch_id, row.seq))
     known = list(entries_of(connection, Kind.RULES, logged.id, logged.id)) if logged else []
@@ -37,6 +37,7 @@ def read_exhibit(connection: Connection, exchange_id: str) -> Exhibit | None:
         detail=row.detail,
         editions=tuple(edition for edition in (row.envelope_edition, row.edition) if edition),
         keys=logged.known_keys if logged and known else None,
+        manifest=logged.manifest if logged else "",
         entries=(*own, *known, *happened) if own else (),
     )
 

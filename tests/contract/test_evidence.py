@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from swexchange.cli.auditing import FEW, comparing
 from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import Checkpoint, Note
+from swexchange.core.identity import identity
 from swexchange.core.keys import SigningKey
 from swexchange.core.log import Kind, Signed, Span
-from swexchange.core.model import BusinessKey, Event, Fate, Happening
+from swexchange.core.model import BusinessKey, Entry, Event, Fate, Happening
+from swexchange.core.rules_manifest import digest_of, manifest
 from swexchange.core.tiles import WIDTH, TileTree
 from swexchange.errors import ConfigFault
-from swexchange.evidence import auditor
+from swexchange.evidence import auditor, bundle
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Evidence, FullLedger
@@ -375,6 +378,24 @@ def test_messages_that_are_not_sealed_are_compared_with_their_digests(
     assert changed.exchange_id in problem.place
     assert problem.what == "its bytes are not those of its digest"
     assert (found.unsealed, found.deleted) == (2, 1)
+
+
+def test_a_changed_manifest_is_named_and_not_proved(
+    database: Database, log: Evidence, ledger: FullLedger, sealer: Sealer
+) -> None:
+    """The entry of the rules has their digest alone, of which the manifest is the text."""
+    text = manifest(b"routes", {"dec/1/A.xsd": b"a"})
+    message = replace(accepted("M1"), rules_digest=digest_of(text))
+    ledger.note_rules(digest_of(text), (), NOW, text)
+    with ledger.write({identity(message)}, NOW, message.rules_digest) as book:
+        book.record([Entry(identity(message), message)])
+    sealer.seal()
+    assert problems(log, sealer) == []
+    change(database, "UPDATE rules SET manifest = replace(manifest, 'A.xsd', 'B.xsd')")
+    (problem,) = problems(log, sealer)
+    assert problem.place.startswith("rules ")
+    with pytest.raises(ConfigFault, match="it was changed after it was sealed"):
+        bundle.prove(log, message.exchange_id, lambda: "", lambda _: None)
 
 
 def test_a_damaged_tile_is_named_as_a_tile(

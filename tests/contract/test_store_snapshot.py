@@ -36,7 +36,7 @@ from swexchange.store.replays import Plan
 from swexchange.store.restore import GAP, remove, require_empty, restore
 from swexchange.store.snapshot import PAGE, TABLES, open_saved, open_snapshot
 from swexchange.store.tables import metadata
-from tests import evidence, postgres
+from tests import evidence, postgres, world
 from tests.contract.conftest import Database, change, sealer_of
 from tests.contract.exchanges import (
     ALICE,
@@ -190,7 +190,7 @@ def test_golden_evidence_is_still_proved(empty: Database, saved: Path, tmp_path:
         for name in ("accepted.zip", "refused.zip"):
             with zipfile.ZipFile(io.BytesIO(wanted[name])) as packed:
                 number = json.loads(packed.read("bundle.json"))["exchange"]
-            assert bundle.prove(log, number, lambda: "", lambda _: {}) == wanted[name]
+            assert bundle.prove(log, number, lambda: "", world.schemas().get) == wanted[name]
         assert evidence.packed(bundle.export(log)) == wanted["log.zip"]
 
 

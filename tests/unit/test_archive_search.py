@@ -53,7 +53,7 @@ def everything(folder: Path) -> None:
         for hit in search(folder, Filter(limit=50, key=key)):
             found = find(folder, hit.said["exchange"])
             assert found
-            assert prove(found, lambda _: {})
+            assert prove(found, lambda _: None)
 
 
 def _of_entry(**members: object) -> Change:

@@ -1,6 +1,6 @@
 """bin/verify-evidence, the verifier that shares no code with the daemon: proves what is true, and nothing else.
 
-The golden files in tests/vectors/evidence verify for good: `python -m tests.evidence` made them.
+The golden files of every version in tests/vectors/evidence verify for good: `python -m tests.evidence` made them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from swexchange.core import checkpoint, merkle
 from swexchange.core.checkpoint import COSIGNATURE, Checkpoint, Verifier
 from swexchange.core.keys import SigningKey
 from swexchange.core.tiles import TileTree
-from swexchange.evidence.bundle import tlog_proof
+from swexchange.evidence.bundle import Contents, pack, tlog_proof
 from tests import evidence, world
 
 PROGRAM = Path(__file__).parent.parent.parent / "bin" / "verify-evidence"
@@ -75,11 +75,66 @@ def test_it_needs_the_standard_library_and_pynacl_alone() -> None:
     assert names - set(sys.stdlib_module_names) == {"nacl"}
 
 
-def test_golden_evidence_is_proved(log: Path) -> None:
-    paths = GOLDEN / "accepted.zip", GOLDEN / "refused.zip", GOLDEN / "day.txt", log
-    done = run("--log", LOG, "--witness", WITNESS, "--checkpoint", GOLDEN / "old.checkpoint", *paths)
+VERSIONS = sorted(path for path in evidence.VERSIONS.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("golden", VERSIONS, ids=[path.name for path in VERSIONS])
+@pytest.mark.parametrize("is_witnessed", [True, False])
+def test_golden_evidence_of_every_version_is_proved(tmp_path: Path, golden: Path, is_witnessed: bool) -> None:
+    """One of each kind, with its witness and without; what no witness has signed is not proved with one."""
+    key, witness = ((golden / f"{name}.vkey").read_text().strip() for name in ("log", "witness"))
+    log = evidence.unpack((golden / "log.zip").read_bytes(), tmp_path / "log")
+    bundles = {path for path in golden.glob("*.zip") if path.name not in ("log.zip", "unwitnessed.zip")}
+    assert {path.name for path in bundles} >= {"accepted.zip", "refused.zip"}
+    paths = *sorted(bundles), golden / "day.txt", log, golden / "archives"
+    trust = ("--log", key, *(("--witness", witness) if is_witnessed else ()))
+    done = run(*trust, "--checkpoint", golden / "old.checkpoint", *paths)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line for line in done.stdout.splitlines() if line.startswith("PROVED")] == [f"PROVED  {p}" for p in paths]
+    proofs = {line for line in done.stdout.splitlines() if line.startswith("PROVED")}
+    assert proofs == {f"PROVED  {path}" for path in paths}
+    if (alone := golden / "unwitnessed.zip").exists():
+        assert run(*trust, alone).returncode == int(is_witnessed)
+
+
+def test_golden_evidence_of_today_has_one_of_each() -> None:
+    assert {path.name for path in GOLDEN.glob("*.zip")} == {
+        *("accepted.zip", "refused.zip", "pruned.zip", "unwitnessed.zip", "log.zip")
+    }
+    assert "the message's bytes are not in the bundle; their digest is proved" in proved(GOLDEN / "pruned.zip")
+
+
+# -- schemas
+
+
+def test_the_schemas_of_a_bundle_are_those_of_the_rules(tmp_path: Path) -> None:
+    """Those of its editions and what they refer to; one that was left out is named; nothing else is let in."""
+    assert "schemas: 11 files are those that the rules of this decision named" in proved(GOLDEN / "accepted.zip")
+    name = "schemas/xmldsig/1.1/xmldsig.xsd"
+    said = proved(rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", lambda files: files.pop(name)))
+    assert f"schemas: 1 that they named are not in the bundle: {name}" in said
+    for other in ("schemas/dec/4.9.7/other.xsd", "schemas/ceb/202205/CEB900Message.xsd"):
+        add = methodcaller("update", {other: b"<x/>"})
+        with pytest.raises(verifier.Unproved, match="is no schema of this exchange's rules"):
+            proved(rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", add))
+
+
+def test_without_the_manifest_no_schema_is_proved(tmp_path: Path) -> None:
+    """As in bundles of rules that were noted without one."""
+    said = proved(rewritten(GOLDEN / "accepted.zip", tmp_path / "x.zip", lambda files: files.pop("rules.manifest")))
+    assert any(line.startswith("schemas: not proved") for line in said)
+
+
+def test_a_schema_that_was_changed_since_is_left_out() -> None:
+    """By whom it is told; the others are there."""
+    name, left_out = "dec/4.9.7/dec-types.xsd", list[str]()
+    contents = Contents("0" * 32, (), b"", "[]", world.rulebook().manifest, b"", None)
+    now = {**world.schemas(), name: b"<changed/>"}
+    packed = pack(contents, ["dxp/202205", "dec/4.9.7"], now.get, left_out.append)
+    with zipfile.ZipFile(io.BytesIO(packed)) as bundle:
+        there = {found for found in bundle.namelist() if found.startswith("schemas/")}
+    assert left_out == [name]
+    assert len(there) == 10
+    assert f"schemas/{name}" not in there
 
 
 def test_evidence_of_today_is_proved_and_is_the_same_each_time(tmp_path: Path) -> None:
@@ -200,10 +255,11 @@ def test_a_flipped_bit_anywhere_proves_nothing(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", _evidence_files())
-def test_a_missing_file_proves_nothing_but_the_message_may_be_deleted(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_proves_nothing_but_message_and_schemas_may_be_gone(tmp_path: Path, name: str) -> None:
     path = rewritten(GOLDEN / "accepted.zip", tmp_path / "cut.zip", lambda files: files.pop(name))
     done = run("--log", LOG, path)
-    assert done.returncode == (0 if name == "message.xml" else 1), done.stdout
+    may_go = name in ("message.xml", "rules.manifest") or name.startswith("schemas/")
+    assert done.returncode == (0 if may_go else 1), done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert name != "message.xml" or "their digest is proved" in done.stdout
 
