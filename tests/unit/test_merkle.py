@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymerkle import InmemoryTree
+from pymerkle import InmemoryTree, InvalidProof, verify_consistency
 
 from swexchange.core import merkle
 from swexchange.core.tiles import WIDTH, TileTree, split, widths
@@ -124,6 +124,25 @@ def test_another_implementation_agrees(entries: list[bytes], data: st.DataObject
     assert ours.root(size) == theirs.get_root(size)
     # Theirs begins with what the proof is about.
     assert ours.inclusion(index, size) == list(theirs.prove_inclusion(index + 1, size).path)[1:]
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=70), st.data())
+@settings(max_examples=60, deadline=None)
+def test_another_implementation_agrees_that_a_tree_grew(entries: list[bytes], data: st.DataObject) -> None:
+    """pymerkle's proofs have another form, so it is asked to lead its own from our old root to our new one."""
+    theirs, ours = InmemoryTree(algorithm="sha256"), TileTree(0, nothing)
+    for entry in entries:
+        theirs.append_entry(entry)
+        ours.append([merkle.leaf_hash(entry)])
+    new = data.draw(st.integers(1, len(entries)))
+    old = data.draw(st.integers(1, new))
+    proof, roots = theirs.prove_consistency(old, new), (ours.root(old), ours.root(new))
+    verify_consistency(*roots, proof, old, new)
+    assert merkle.grows(old, new, *roots, ours.consistency(old, new))
+    for wrong in ((b"\1" * 32, roots[1]), (roots[0], b"\1" * 32)):
+        with pytest.raises(InvalidProof):
+            verify_consistency(*wrong, proof, old, new)
+        assert not merkle.grows(old, new, *wrong, ours.consistency(old, new))
 
 
 def plain_root(entries: list[bytes]) -> bytes:
