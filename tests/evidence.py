@@ -31,7 +31,7 @@ from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Archives, Evidence, FilePruning, FullLedger, Tally, migrate
 from tests import world
 
-VERSION = "0.1.0.dev2"  # of the formats as they are now; docs/how-to/developers.md says when it changes
+VERSION = "0.1.0.dev3"  # of the formats as they are now; docs/how-to/developers.md says when it changes
 VERSIONS = Path(__file__).parent / "vectors" / "evidence"
 FOLDER = VERSIONS / VERSION
 LOG_KEY = SigningKey.from_seed("audit", bytes(range(32)))

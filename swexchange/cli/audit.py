@@ -17,6 +17,7 @@ from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
+from swexchange.core.model import Kind
 from swexchange.settings import Settings
 from swexchange.store import AuditLog, Filter, open_audit_log
 from swexchange.store.audit_log import CopyTrail, Summary, Trail
@@ -52,7 +53,8 @@ def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: 
 
 
 def _flat(summary: Summary) -> dict[str, Any]:
-    return {**asdict(summary), "received_at": _time(summary.received_at)}
+    told = {**asdict(summary), "received_at": _time(summary.received_at)}
+    return {**told, "etsi": etsi.of_decision(summary.outcome, summary.code) or ""}
 
 
 def _print_found(found: list[Summary]) -> None:
@@ -141,7 +143,7 @@ def _told(trail: Trail, remote: Set[str]) -> dict[str, Any]:
         "findings": [asdict(finding) for finding in decision.findings],
         "receivers": [asdict(result) for result in decision.results],
         "copies": [_copy(copy, is_remote=copy.to in remote) for copy in trail.copies],
-        "timeline": _timeline(trail),
+        "timeline": _timeline(trail, remote),
     }
 
 
@@ -150,18 +152,27 @@ def _copy(copy: CopyTrail, *, is_remote: bool) -> dict[str, Any]:
     return {**asdict(copy), "at": _time(copy.at), "etsi": event or ""}
 
 
-def _timeline(trail: Trail) -> list[tuple[str, str, str]]:
-    """Ordinary times stand in the rows; events are what happened beside."""
-    found = [(trail.decision.received_at, "received", ""), (trail.committed_at, "decided and committed", "")]
+def _timeline(trail: Trail, remote: Set[str]) -> list[tuple[str, str, str, str]]:
+    """Ordinary times stand in the rows; events are what happened beside. The last of each is its name of ETSI."""
+    decision = trail.decision
+    decided = etsi.of_decision(decision.outcome, decision.code) or ""
+    found = [(decision.received_at, "received", "", ""), (trail.committed_at, "decided and committed", "", decided)]
     if trail.settled_at:
-        found.append((trail.settled_at, "batch settled", ""))
+        found.append((trail.settled_at, "batch settled", "", ""))
     found += [  # of other sent copies, the batch's settling is the time
-        (copy.at, f"copy {copy.state}", f"{copy.kind} {copy.to}")
+        (copy.at, f"copy {copy.state}", f"{copy.kind} {copy.to}", _copy(copy, is_remote=copy.to in remote)["etsi"])
         for copy in trail.copies
         if copy.at and copy.state in ("sent", "dropped") and copy.at != trail.settled_at
     ]
-    found += trail.events
-    return [(_time(at), what, detail) for at, what, detail in sorted(found, key=lambda e: e[0])]
+    found += [(at, what, detail, _etsi_of(what, detail, trail, remote)) for at, what, detail in trail.events]
+    return [(_time(at), what, detail, name) for at, what, detail, name in sorted(found, key=lambda e: e[0])]
+
+
+def _etsi_of(event: str, detail: str, trail: Trail, remote: Set[str]) -> str:
+    """What an event is that is about the copy of a message, whose recipient begins its detail; '' for all others."""
+    recipient = detail.partition(":")[0]
+    is_about_message = any(copy.to == recipient and copy.kind == Kind.MESSAGE for copy in trail.copies)
+    return (etsi.of_event(event, is_remote=recipient in remote) or "") if is_about_message else ""
 
 
 def _time(at: datetime | None) -> str:

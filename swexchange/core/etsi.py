@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from swexchange.core.codes import HELD
-from swexchange.core.model import Kind, Outcome
+from swexchange.core.model import Event, Kind, Outcome
 
 URI = "http://uri.etsi.org/19522/Event/"  # before a name: the identifier of EN 319 522-3
 
@@ -42,3 +42,16 @@ def of_decision(outcome: str, code: str) -> Erds | None:
 def of_copy(kind: str, state: str, *, is_remote: bool) -> Erds | None:
     """What the state of a copy is; None while it is still owed, and for a receipt: that is itself evidence."""
     return _COPIES.get((state, is_remote)) if kind == Kind.MESSAGE else None
+
+
+def of_event(event: str, *, is_remote: bool) -> Erds | None:
+    """What an entry of kind event is, where it is about a message's copy; None for all that is internal."""
+    return _COPIES["dropped", is_remote] if event == Event.DROPPED else None
+
+
+def words() -> str:
+    """What the words of a reconciliation mean, in one line: outcomes of messages, then how copies stand."""
+    decided = [f"{outcome} {of_decision(outcome, '')}" for outcome in Outcome]
+    stand = {"delivered": "sent", "dropped": "dropped"}
+    copies = [f"{name} {_COPIES[state, False]} or {_COPIES[state, True]}" for name, state in stand.items()]
+    return ", ".join((*decided, "held none", *copies, "owed none"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
+from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
 
 TITLE = "swexchange-reconciliation/v1"
@@ -141,6 +142,7 @@ def document(account: Account, origin: str, lines: tuple[Side, Sequence[Line]] |
         f"participant {account.participant}",
         f"state {'final' if is_final else f'as of {local_time(now)}'}",
         *map(str, account.equations),
+        f"etsi {etsi.words()}",
         f"items {len(account.items)}",
         *(f"{i.side} {i.standing} {i.exchange_id} {_quoted(i.message_id)} {_quoted(i.what)}" for i in account.items),
     ]

@@ -54,7 +54,7 @@ def test_a_declaration_from_file_to_receipt_by_hand(built: House) -> None:
     assert [copy["state"] for copy in shown["copies"]] == ["sent", "sent"]
     told = [shown["etsi"], *(copy["etsi"] for copy in shown["copies"])]
     assert told == ["SubmissionAcceptance", "ContentConsignment", ""]
-    assert [what for _, what, _ in shown["timeline"]] == ["received", "decided and committed", "batch settled"]
+    assert [what for _, what, *_ in shown["timeline"]] == ["received", "decided and committed", "batch settled"]
 
 
 def test_verify_says_why_not(built: House, tmp_path: Path) -> None:

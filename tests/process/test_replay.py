@@ -100,7 +100,7 @@ def test_a_lost_queue_is_filled_again(store: House) -> None:
     assert store.receipts() == []
     trail = json.loads(store.cli("audit", "show", again[0].exchange_id, "--json").stdout)
     assert trail["copies"][0]["id"] == again[0].message_id
-    assert ["replayed", f"{shown['id']} message {CUSTOMS}"] in [entry[1:] for entry in trail["timeline"]]
+    assert ["replayed", f"{shown['id']} message {CUSTOMS}"] in [entry[1:3] for entry in trail["timeline"]]
 
     assert "is done" in replay(store, "run", shown["id"], *WHY, code=2)["said"]
     assert store.inbox(CUSTOMS) == []

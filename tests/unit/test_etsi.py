@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from swexchange.core.codes import HELD
-from swexchange.core.etsi import URI, Erds, of_copy, of_decision
+from swexchange.core.etsi import URI, Erds, of_copy, of_decision, of_event, words
 from swexchange.core.model import Event, Kind, Outcome
+from swexchange.core.reconcile import COPIES, OUTCOMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "evidence.md").read_text("utf-8")
 
@@ -42,6 +43,40 @@ def test_copies(state: str, here: str | None, behind: str | None) -> None:
     assert of_copy(Kind.MESSAGE, state, is_remote=False) == here
     assert of_copy(Kind.MESSAGE, state, is_remote=True) == behind
     assert of_copy(Kind.RECEIPT, state, is_remote=False) is None
+
+
+def rows_of_the_page() -> dict[str, str]:
+    """The first two columns of the table."""
+    part = PAGE.split("## In the words of ETSI")[1].split("\n## ")[0]
+    rows = (row.split(" | ") for row in part.splitlines() if row.startswith("| "))
+    return {first.removeprefix("| "): second for first, second, *_ in rows}
+
+
+@pytest.mark.parametrize("event", list(Event))
+def test_the_page_says_of_every_event_what_the_code_says(event: Event) -> None:
+    """Each has a row of its own."""
+    names = [of_event(event, is_remote=is_remote) for is_remote in (False, True)]
+    told = re.findall(r"[A-Z][A-Za-z]+(?= \()", said := rows_of_the_page()[f"event `{event}`"])
+    assert told == [name for name in names if name]
+    assert told or said == "none: internal"
+
+
+def test_the_page_says_of_every_outcome_what_the_code_says() -> None:
+    rows = rows_of_the_page()
+    for outcome in Outcome:
+        assert rows[f"outcome `{outcome}`"].split(" (")[0] == of_decision(outcome, "0000")
+
+
+def test_a_reconciliation_explains_its_words() -> None:
+    """Each by the name that the decision or the copy has."""
+    told = dict(text.split(" ", 1) for text in words().split(", "))
+    assert told.keys() == {*OUTCOMES, *COPIES}
+    for outcome in Outcome:
+        assert told[outcome] == of_decision(outcome, "0000")
+    for word, state in (("delivered", "sent"), ("dropped", "dropped")):
+        names = [of_copy(Kind.MESSAGE, state, is_remote=is_remote) for is_remote in (False, True)]
+        assert told[word] == " or ".join(map(str, names))
+    assert told["held"] == told["owed"] == "none"
 
 
 def test_the_page_names_every_event_and_everything_that_is_recorded() -> None:
