@@ -245,7 +245,7 @@ def _export_found(settings: Settings, folder: str, wanted: Filter) -> None:
     if len(found) > files:
         click.echo(f"not sealed yet, so left out: {number_of(len(found) - files, 'exchange')}", err=True)
     if not files:
-        click.echo("nothing found", err=True)
+        click.echo("there is nothing to export", err=True)
         raise SystemExit(exits.PROBLEMS)
     click.echo(f"{number_of(files, 'exchange')} in {folder}, all others by hash alone")
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from swexchange.cli import cli
 from swexchange.evidence.bundle import export
 from swexchange.evidence.sealer import Sealer
 from swexchange.evidence.selection import select
@@ -58,6 +60,24 @@ def test_it_holds_what_was_found_and_all_hashes(
     said = verified(sealer, folder)
     assert f"selection: 1 exchanges; of {MESSAGES + 1} entries 2 are here, {MESSAGES - 1} by hash alone" in said
     assert any(line.startswith("not proved: that nothing else fits") for line in said)
+
+
+def test_the_command_writes_what_a_filter_finds(
+    database: Database, sealer: Sealer, filled: str, tmp_path: Path
+) -> None:
+    """Exit code 0 and what is left out; 1 and no folder where nothing fits."""
+
+    def exported(*arguments: str) -> tuple[int, str, str]:
+        done = CliRunner().invoke(cli, ["audit", "export", *arguments], env={"SWX_DATABASE_URL": database.url})
+        return done.exit_code, done.stdout, done.stderr
+
+    case, none = str(tmp_path / "case"), str(tmp_path / "none")
+    assert exported(case, "--exchange", filled) == (0, f"1 exchange in {case}, all others by hash alone\n", "")
+    assert verified(sealer, Path(case))[-2].startswith("selection: 1 exchanges")
+    assert exported(none, "--message-id", "NONE") == (1, "", "there is nothing to export\n")
+    assert not Path(none).exists()
+    code, _, err = exported(none, "--message-id", "MSG-0300")
+    assert (code, err) == (1, "not sealed yet, so left out: 1 exchange\nthere is nothing to export\n")
 
 
 def test_nothing_found_or_sealed_is_nothing_written(log: Evidence, ledger: FullLedger, tmp_path: Path) -> None:
