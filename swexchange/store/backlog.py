@@ -5,7 +5,7 @@ Implements upstream.Backlog, and the operator's last word on a copy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
     exists,
@@ -120,10 +121,9 @@ class Backlog(Database):
         Nothing is claimed: only the holder of the lease takes. At most `max_bytes` of bodies, but
         always one copy when there is one.
         """
-        at = rows.microseconds(now)
+        asked = {"boundary": boundary, "most": most, "at": rows.microseconds(now)}
         with self._reading() as connection:
-            parts = (copy.c.seq > boundary, copy.c.seq <= boundary)
-            live, backlog = (_heads(connection, recipients, part, most, at) for part in parts)
+            live, backlog = [_found(connection, heads, recipients, asked) for heads in _live_and_backlog]
             return _within(connection, share(live, backlog, most, weights), max_bytes)
 
     def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
@@ -172,16 +172,26 @@ _confirmed = (
 )
 
 
-def _heads(
-    connection: Connection, recipients: Collection[str], part: ColumnElement[bool], most: int, at: int
+def _heads(is_head: ColumnElement[bool]) -> tuple[Select[int, int], Select[int, int]]:
+    """What asks for copies that are first in their lane and whose time has come, the oldest first: live, then backlog.
+
+    By recipient `to`, one by one: each is a range of an index.
+    """
+    at, most, boundary = (bindparam(name, type_=BigInteger) for name in ("at", "most", "boundary"))
+    heads = select(copy.c.seq, copy.c.n).where(QUEUED, copy.c.recipient == bindparam("to"), is_due(at), is_head)
+    heads = heads.order_by(copy.c.seq, copy.c.n).limit(most)
+    return heads.where(copy.c.seq > boundary), heads.where(copy.c.seq <= boundary)
+
+
+# Made once too: asked in every pass of a forwarder, and mostly there is nothing.
+_live_and_backlog = _heads(_is_head)
+
+
+def _found(
+    connection: Connection, heads: Select[int, int], recipients: Collection[str], asked: Mapping[str, int]
 ) -> list[Key]:
-    """Copies that are first in their lane and whose time has come, the oldest first."""
-    found: list[Key] = []
-    for recipient in recipients:  # one by one: each is a range of an index
-        query = select(copy.c.seq, copy.c.n).where(QUEUED, copy.c.recipient == recipient, part)
-        query = query.where(is_due(at), _is_head).order_by(copy.c.seq, copy.c.n).limit(most)
-        found += [(seq, n) for seq, n in connection.execute(query)]
-    return sorted(found)[:most]
+    found = [(seq, n) for to in recipients for seq, n in connection.execute(heads, {"to": to, **asked})]
+    return sorted(found)[: asked["most"]]
 
 
 def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> list[Copy]:

@@ -268,12 +268,12 @@ def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int
     note_failed(connection, fates, at)
 
 
-def has_come(time: ColumnElement[int], at: int, longest: int) -> ColumnElement[bool]:
+def has_come(time: ColumnElement[int], at: int | ColumnElement[int], longest: int) -> ColumnElement[bool]:
     """Its time has come; or it is further off than any pause: the clock was wrong when it was set, and is right now."""
     return or_(time <= at, time > at + longest)
 
 
-def is_due(at: int) -> ColumnElement[bool]:
+def is_due(at: int | ColumnElement[int]) -> ColumnElement[bool]:
     """Whether the time of a copy that `put_off` set, or who recorded it, has come."""
     return has_come(copy.c.due_at, at, LONGEST_PAUSE)
 

@@ -103,7 +103,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         _patched((Backlog, "settle", _settle_upward_as_if_all_were_sent)),
         "never got",
     ),
-    "forwarded without regard to lanes": (_patched((backlog, "_is_head", true())), "came out of order"),
+    "forwarded without regard to lanes": (
+        _patched((backlog, "_live_and_backlog", backlog._heads(true()))),
+        "came out of order",
+    ),
     "a link that is refused kept for ever": (
         _patched((LastingOutlet, "_renew", lambda _: None)),
         "nothing comes to rest",
