@@ -84,6 +84,7 @@ def _match(owed: Outstanding, now: datetime) -> list[Decision]:
                 accepted = answering(answer, parent)
                 book.match(answer, parent, accepted.copies[0])
                 matched.append(accepted)
+                crashpoint("answer-matched")
     if matched:
         crashpoint("matched")
     return matched

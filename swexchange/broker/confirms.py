@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from swexchange.broker.frames import Confirm, Message, Returned
 from swexchange.core.model import Fate
+from swexchange.crashpoint import crashpoint
 
 
 class Confirms:
@@ -43,6 +44,7 @@ class Confirms:
         if self._fates[index] is None:
             self._fates[index] = self._fate(index, positive)
             self.open -= 1
+            crashpoint("copy-confirmed")
 
     def _fate(self, index: int, positive: bool) -> Fate:
         if not positive:

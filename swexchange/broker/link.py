@@ -26,6 +26,7 @@ from swexchange.broker.frames import (
 from swexchange.broker.server import Server
 from swexchange.broker.topology import queue, submitter
 from swexchange.core.model import Copy, Delivery, Fate, Properties
+from swexchange.crashpoint import crashpoint
 from swexchange.errors import BrokerLost
 
 PREFETCH = 600  # unacknowledged messages: a batch in work, and the next ones already here
@@ -196,6 +197,7 @@ class Outlet(Link):
             if size > WRITE_BYTES:
                 self._send([b"".join(pieces)])
                 pieces, size = [], 0
+            crashpoint("copy-handed-over")
         if pieces:
             self._send([b"".join(pieces)])
 

@@ -28,6 +28,7 @@ from swexchange.core.model import (
     Outcome,
     Recorded,
 )
+from swexchange.crashpoint import crashpoint
 from swexchange.store import rows, tables
 from swexchange.store.archive_tables import taken
 from swexchange.store.engine import as_sqlalchemy, is_sqlite
@@ -201,6 +202,7 @@ def add_rows(connection: Connection, table: Table, values: Sequence[Sequence[Any
     """Add whole rows, their values in the order of the table's columns, the cheapest way that the database has."""
     if values:
         (_add_many if is_sqlite(connection) else _copy_in)(connection, table, values)
+    crashpoint("table-recorded")  # of the same transaction others are missing yet
 
 
 def _add_many(connection: Connection, table: Table, values: Sequence[Sequence[Any]]) -> None:
@@ -263,8 +265,9 @@ def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int
         this = this_copy(sent)
         if fate is Fate.CONFIRMED:
             connection.execute(update(copy).where(this).values(state="sent", sent_at=at, due_at=None, replay=None))
-            continue
-        put_off(connection, this, at, "due")
+        else:
+            put_off(connection, this, at, "due")
+        crashpoint("copy-marked")
     note_failed(connection, fates, at)
 
 

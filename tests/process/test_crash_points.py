@@ -1,4 +1,4 @@
-"""The daemon dies without warning between every two steps; the next one finishes the work."""
+"""The daemon dies without warning between every two steps, and within them; the next one finishes the work."""
 
 from __future__ import annotations
 
@@ -9,26 +9,39 @@ import pytest
 
 from swexchange.broker.client import Received
 from swexchange.broker.topology import inbox, receipts
+from tests import world
 from tests.process.house import CUSTOMS, INTEGRATOR, SECONDS, House
 from tests.world import receipt_code
 
 MESSAGES = 12
-POINTS = ("taken", "decided", "reconciled", "recorded", "committed", "published", "settled", "acknowledged")
+BATCH = 5
+COPIES = 2 * BATCH  # of a batch: each message and its receipt
+BETWEEN = ("taken", "decided", "reconciled", "recorded", "committed", "published", "settled", "acknowledged")
+WITHIN = {  # the first, one in the middle, and the last of a batch
+    "table-recorded": (1, 2, 3),  # exchanges, copies, business keys
+    "copy-handed-over": (1, BATCH, COPIES),
+    "copy-confirmed": (1, BATCH, COPIES),
+}
+LARGE = b" " * 150_000  # so that each message is a write of its own to the broker
+POINTS = [
+    *((point, number) for point in BETWEEN for number in (1, 2)),
+    *((point, number) for point, numbers in WITHIN.items() for number in numbers),
+]
 
 
-@pytest.mark.parametrize("pass_number", [1, 2])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("point", "pass_number"), POINTS)
 def test_killed_at_each_step_nothing_is_lost_and_nothing_decided_twice(
     home: House, point: str, pass_number: int
 ) -> None:
     """Every message is decided once, delivered at least once under one id, and receipted one to one."""
     numbers = [f"NHW-{i:04d}" for i in range(MESSAGES)]
-    bodies = {number: home.declaration(number) for number in numbers}
+    padding = LARGE if point == "copy-handed-over" else b""
+    bodies = {number: _declaration(home, number, padding) for number in numbers}
     home.send(list(bodies.values()))
 
-    doomed = home.daemon(ready=False, environment={"SWX_CRASH_AT": f"{point}:{pass_number}", "SWX_BATCH": "5"})
+    doomed = home.daemon(ready=False, environment={"SWX_CRASH_AT": f"{point}:{pass_number}", "SWX_BATCH": str(BATCH)})
     assert doomed.process.wait(SECONDS) == -signal.SIGKILL
-    home.daemon(environment={"SWX_BATCH": "5"})
+    home.daemon(environment={"SWX_BATCH": str(BATCH)})
 
     delivered = home.collect(inbox(CUSTOMS), MESSAGES)
     answered = home.collect(receipts(INTEGRATOR), MESSAGES)
@@ -41,6 +54,13 @@ def test_killed_at_each_step_nothing_is_lost_and_nothing_decided_twice(
     assert {receipt_code(copy.body) for copy in answered} == {"0000"}
     found = json.loads(home.cli("audit", "search", "--type", "DecMessage", "--json").stdout)
     assert sorted(row["message_id"] for row in found) == numbers
+
+
+def _declaration(home: House, number: str, padding: bytes) -> bytes:
+    before = b"<DecHead>"
+    document = world.declaration(number)
+    assert before in document
+    return home.signed(world.dxp_msg(document.replace(before, padding + before, 1), number, sender=INTEGRATOR))
 
 
 def _equal_ids_mean_equal_bytes(copies: list[Received]) -> None:
