@@ -21,6 +21,7 @@ from swexchange.cli.topology import wanted
 from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules
 from swexchange.cli.wiring_broker import server
+from swexchange.cli.wiring_store import log_key, refuse_rolled_back_log
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
 from swexchange.core.rulebook import Upstream
@@ -160,6 +161,8 @@ def _sealing(settings: Settings) -> Iterator[Check]:
         do = "See docs/how-to/prove-an-exchange.md#switch-it-on"
         yield Check("log", "it is not sealed", Danger.RISK, why, do)
         return
+    refuse_rolled_back_log(settings)
+    log_key(settings)
     folder, head = folder_of(settings.database_url), Path(settings.audit_head)
     if folder and _disk(folder) == _disk(head.parent):
         what = f"{head} is on the same file system as the database"

@@ -138,6 +138,8 @@ def test_a_restored_older_database_is_refused_at_start(home: House, sealed: dict
     kept = home.cli("audit", "verify", "--checkpoint", str(home.folder / "audit.head"), environment=sealed)
     assert kept.returncode == 1
     assert "it was cut, or an older one was restored" in kept.stdout
+    ill = home.cli("doctor", environment=sealed)
+    assert (ill.returncode, "an older database was restored" in ill.stdout) == (1, True)
 
 
 def test_a_log_that_is_rolled_back_beneath_the_daemon_is_told(home: House, sealed: dict[str, str]) -> None:
