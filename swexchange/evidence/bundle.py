@@ -161,7 +161,9 @@ def _named_schemas(manifest: str, editions: Iterable[str], schemas: Schemas) -> 
         same = content is not None and hashlib.sha256(content).hexdigest() == digests[name]
         yield name, content if same else None
         for location in _LOCATION.findall(content or b"") if same else ():
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(location.decode())))
+            target = posixpath.normpath(
+                posixpath.join(posixpath.dirname(name), unquote(location.decode("utf-8", "replace")))
+            )
             if target in digests and target not in waiting:
                 waiting.append(target)
 

@@ -193,6 +193,17 @@ def test_an_exchange_is_proved_to_a_third_party(home: House, sealed: dict[str, s
     assert f"signed by {INTEGRATOR}" in shown.stdout
     with zipfile.ZipFile(bundle) as packed:
         assert any(name.startswith("schemas/dec/4.9.7/") for name in packed.namelist())
+    assert "that the rules of this decision named" in shown.stdout
+    assert "not in the bundle" not in shown.stdout
+    changed = home.folder / "changed-schemas"
+    shutil.copytree(ROOT / "schemas", changed)
+    (changed / "dec/4.9.7/dec-types.xsd").write_text("<changed/>")
+    later = sealed | {"SWX_SCHEMAS": str(changed)}
+    done = home.cli("audit", "prove", number, "-o", str(bundle), environment=later)
+    assert (done.returncode, "left out: schema dec/4.9.7/dec-types.xsd is not" in done.stderr) == (0, True), done.stderr
+    shown = subprocess.run([*verifier, bundle], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "1 that they named are not in the bundle: schemas/dec/4.9.7/dec-types.xsd" in shown.stdout
     assert home.cli("audit", "prove", "0" * 32, environment=sealed).returncode == 1
 
 
