@@ -149,7 +149,7 @@ def test_receipts_and_new_destinations(replays: Replays, runs: Runs, seqs: list[
 def test_a_copy_to_somebody_new_leaves_the_sealed_log_true(
     replays: Replays, runs: Runs, seqs: list[int], database: Database, tmp_path: Path
 ) -> None:
-    """What was decided stays as it was sealed; what was planned, begun and added are events, and a forged copy is none."""
+    """What was decided stays as it was sealed; what was planned, begun and added are events; a forged copy is none."""
     with open_evidence(database.url) as log:
         sealer = sealer_of(log, tmp_path / "audit.head")
         assert sealer.seal() == 5
