@@ -25,7 +25,7 @@ from swexchange.cli.wiring_store import log_key, refuse_rolled_back_log
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
 from swexchange.core.rulebook import Upstream
-from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid
+from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid, StoreDown
 from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
 from swexchange.health.intake import judge_intake
@@ -289,9 +289,16 @@ def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
 
 
 def before_start(settings: Settings) -> list[Check]:
-    """What is not well of what `run` looks at: quick, and without the rules, which are read at their own place."""
-    looks = (_keys, _database, _broker)
-    found = (check for look in looks for check in _looked(look.__name__.strip("_"), partial(look, settings)))
+    """What is not well of what `run` looks at: quick, and without the rules, which are read at their own place.
+
+    Who cannot be asked now is found, too. Raises ConfigFault for a wrong setting, which no start survives.
+    """
+    found: list[Check] = []
+    for look in (_keys, _database, _broker):
+        try:
+            found += look(settings)
+        except (BrokerLost, StoreDown) as fault:
+            found.append(Check(look.__name__.strip("_"), str(fault), Danger.STOP))
     return [check for check in found if check.danger]
 
 
