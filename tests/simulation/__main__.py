@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: look for a failure for minutes, or run one seed again with all its moves told."""
+"""`python -m tests.simulation`: look for failures for minutes, on all cores; or run one seed, with its moves told."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.simulation.explore import SOMETIMES, Exploration, explore, folder
-from tests.simulation.schedule import Schedule
+from tests.simulation.explore import SOMETIMES, explore_on_all_cores, folder
+from tests.simulation.schedule import MOVES, Schedule
 from tests.simulation.site import opened
 
 
@@ -30,23 +30,15 @@ def main() -> int:
 
 
 def _look(place: Path, first: int, minutes: float) -> int:
-    found = explore(place, math.inf, 60 * minutes, first, tell=_tell)
-    print(file=sys.stderr)
+    found = explore_on_all_cores(place, math.inf, 60 * minutes, first)
     print(*found.failures, sep="\n")
     for name, times in sorted(found.sometimes.items()):
         print(f"{times:8} {name}")
     print(*(f"       0 {name}" for name in SOMETIMES if not found.sometimes[name]), sep="\n")
-    print(f"{_rate(found)}, {found.schedules / found.processor_seconds * 60:.0f} a minute of processor time")
+    for what, count in (("schedules", found.schedules), ("moves", MOVES * found.schedules), ("steps", found.steps)):
+        by_clock, by_processor = (60 * count / spent for spent in (found.seconds, found.processor_seconds))
+        print(f"{count:8} {what}: {by_clock:,.0f} a minute, {by_processor:,.0f} a minute of processor time")
     return 1 if found.failures else 0
-
-
-def _rate(found: Exploration) -> str:
-    return f"{found.schedules} schedules, {found.schedules / found.seconds * 60:.0f} a minute"
-
-
-def _tell(found: Exploration) -> None:
-    if found.schedules % 20 == 0 and sys.stderr.isatty():
-        print(f"\r{_rate(found)}, {len(found.failures)} failed", end="", file=sys.stderr)
 
 
 if __name__ == "__main__":

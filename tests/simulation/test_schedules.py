@@ -23,11 +23,11 @@ from swexchange.pipeline import process
 from swexchange.store import Backlog, FullLedger, backlog, rows
 from swexchange.worker import WAIT, Links, Worker
 from tests.simulation import site
-from tests.simulation.explore import SOMETIMES, Exploration, explore, folder
+from tests.simulation.explore import SOMETIMES, Exploration, explore, explore_on_all_cores, folder
 from tests.simulation.schedule import Schedule
 from tests.simulation.site import opened
 
-SCHEDULES = 250
+SCHEDULES = 400
 SECONDS = 240.0  # a machine that is very busy looks at fewer
 
 
@@ -40,7 +40,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def exploration(tmp_path_factory: pytest.TempPathFactory) -> Exploration:
     with folder(Path(tmp_path_factory.mktemp("simulation"))) as made:
-        return explore(made, SCHEDULES, SECONDS)
+        return explore_on_all_cores(made, SCHEDULES, SECONDS)
 
 
 def test_every_promise_holds_in_every_schedule(exploration: Exploration) -> None:
