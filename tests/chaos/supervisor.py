@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from tests.process.house import ROOT
 PAUSE = 0.5
 ANY_DISK = {"SWX_DISK_STOP_MB": "0", "SWX_DISK_RESUME_MB": "1"}  # however small it is, the intake goes on
 STARTED = b'"event": "started"'
+NOT_PASSED_ON = signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT
+ALONE = "--number", "0"  # one worker as a process without others: what ends is not replaced by anybody but us
 
 
 @dataclass(slots=True)
@@ -80,11 +83,18 @@ class Supervisor:
         """The log of every start so far."""
         return list(dict.fromkeys(self._logs))
 
+    @property
+    def workers(self) -> list[int]:
+        """The processes that the daemons have started: workers, sealers, forwarders."""
+        return [pid for process in self.processes for pid in children(process.pid)]
+
     def signal(self, number: signal.Signals) -> None:
-        """To every daemon that runs."""
+        """To every daemon that runs; what a daemon cannot pass on, to all processes below it too."""
         for process in self.processes:
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
+            below = descendants(process.pid) if number in NOT_PASSED_ON else []
+            for pid in (process.pid, *below):  # the daemon first: it would replace a worker
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def stop(self, seconds: float = 60) -> list[int]:
         """SIGTERM to all, no new ones; their exit codes (-9: it had to be killed)."""
@@ -140,11 +150,17 @@ class Supervisor:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started; none where it has ended."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    """The processes that a process has started, by whichever thread; none where it has ended."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, file.read_text().split())
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    return [below for child in children(pid) for below in (child, *descendants(child))]
 
 
 def _size(pid: int) -> Size:

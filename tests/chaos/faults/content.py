@@ -6,11 +6,11 @@ import os
 import signal
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from tests import hostile
 from tests.chaos.frame import Fault
 from tests.chaos.scene import SQLITE, Scene
+from tests.chaos.supervisor import children
 from tests.chaos.traffic import message
 from tests.process.house import INTEGRATOR
 from tests.world import LIMIT
@@ -67,15 +67,10 @@ def _explainer_dies(scene: Scene) -> None:
     """The child that explains what is invalid is killed, then hangs, in the middle of its work."""
     for number in [signal.SIGKILL] * 6 + [signal.SIGSTOP] * 2:
         scene.pause(1)
-        for process in scene.supervisor.processes:
-            for child in _children(process.pid):
+        for worker in scene.supervisor.workers:
+            for child in children(worker):
                 with suppress(ProcessLookupError):
                     os.kill(child, number)
-
-
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for file in found for child in file.read_text().split()]
 
 
 FAULTS = (

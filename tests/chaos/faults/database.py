@@ -12,7 +12,7 @@ import psycopg
 
 from tests.chaos.frame import Fault
 from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
-from tests.chaos.supervisor import ANY_DISK, Start
+from tests.chaos.supervisor import ALONE, ANY_DISK, Start
 
 COMMIT = b"COMMIT"
 LONGER = 40.0  # seconds: than the daemon waits for a lock
@@ -138,7 +138,7 @@ def _long_reader(scene: Scene) -> None:
 
 def _inject(call: str, what: str, number: int) -> Start:
     inject = f"inject={call}:{what}:when={number}"
-    return Start(prefix=(*STRACE, "-e", f"trace={call}", "-e", inject))
+    return Start(prefix=(*STRACE, "-e", f"trace={call}", "-e", inject), arguments=ALONE)
 
 
 def _killed_in(*calls: str) -> Callable[[Scene], None]:

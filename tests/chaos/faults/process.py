@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.chaos.frame import Fault
 from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
-from tests.chaos.supervisor import Start
+from tests.chaos.supervisor import ALONE, Start
 from tests.chaos.traffic import message
 from tests.process.house import INTEGRATOR
 
@@ -25,7 +25,7 @@ AFTER_COMMIT = ("committed", "published", "settled", "acknowledged")
 def _doomed(scene: Scene, points: tuple[str, ...]) -> None:
     """One start for each point and each of its first three passes, in batches of 5; then an ordinary one."""
     scene.supervisor.script = [
-        Start(environment={"SWX_CRASH_AT": f"{point}:{number}", "SWX_BATCH": "5"})
+        Start(arguments=ALONE, environment={"SWX_CRASH_AT": f"{point}:{number}", "SWX_BATCH": "5"})
         for number in (1, 2, 3)
         for point in points
     ]
@@ -80,7 +80,7 @@ def _restart_loop(scene: Scene) -> None:
 
 def _few_files(scene: Scene) -> None:
     """No descriptor is left: the connections are cut, and new ones cannot be opened."""
-    pids = [process.pid for process in scene.supervisor.processes]
+    pids = scene.supervisor.workers
     for pid in pids:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())) - 2, 4096))
     scene.to_broker.cut()

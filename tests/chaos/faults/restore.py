@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-from contextlib import suppress
 
 from tests.chaos import evidence
 from tests.chaos.faults.broker import is_idle, start_node
 from tests.chaos.frame import Fault
 from tests.chaos.receipts import prove
 from tests.chaos.scene import SQLITE, Scene
-from tests.chaos.supervisor import children
 
 REFUSED = "an older database was restored"
 USAGE = 2  # the exit code of a daemon that no waiting can help
@@ -75,13 +72,9 @@ def _kill_all(scene: Scene) -> None:
     """Every process of every daemon, and no new one."""
     scene.supervisor.hold()
     daemons = scene.supervisor.processes
-    workers = [child for daemon in daemons for child in children(daemon.pid)]
-    for daemon in daemons:  # first: it would replace a worker
-        daemon.kill()
+    scene.supervisor.signal(signal.SIGKILL)
+    for daemon in daemons:
         daemon.wait()
-    for pid in workers:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def _empty_database(scene: Scene) -> None:

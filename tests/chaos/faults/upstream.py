@@ -12,7 +12,6 @@ from tests import rabbit
 from tests.chaos.frame import Fault
 from tests.chaos.province import CAME
 from tests.chaos.scene import SQLITE, Scene
-from tests.chaos.supervisor import children
 
 AWAY = "upstream is away, nothing more is tried"
 BACK = "upstream is back"
@@ -147,7 +146,7 @@ def _forwarder_killed(scene: Scene) -> None:
 
 
 def _forwarders(scene: Scene) -> list[int]:
-    return [pid for pid in _children(scene) if FORWARDS in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in scene.supervisor.workers if FORWARDS in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def _all_killed(scene: Scene) -> None:
@@ -157,16 +156,9 @@ def _all_killed(scene: Scene) -> None:
     for _ in range(3):
         scene.pause(6)
         scene.note("kill -9")
-        for pid in _children(scene):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         scene.supervisor.signal(signal.SIGKILL)
     scene.await_daemons()
     scene.upstream.line.heal()
-
-
-def _children(scene: Scene) -> list[int]:
-    return [pid for daemon in scene.supervisor.processes for pid in children(daemon.pid)]
 
 
 FAULTS = tuple(
