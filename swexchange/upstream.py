@@ -68,6 +68,9 @@ class Backlog(Protocol):
     def size(self, recipients: Collection[str]) -> tuple[int, datetime | None]:
         """How many copies wait for these recipients, and when the oldest was received."""
 
+    def stored(self) -> int:
+        """Bytes that the database holds."""
+
     def take(
         self, recipients: Collection[str], boundary: int, most: int, weights: Weights, max_bytes: int, now: datetime
     ) -> Sequence[Copy]:
@@ -110,12 +113,11 @@ class Forwarder:
         *,
         holder: str,
         max_bytes: int,
-        free_disk: Callable[[], int | None],
-        disk_stop: int,
+        disk_room: Callable[[], int | None],
     ) -> None:
         self._name, self._connect, self._backlog, self._rules = name, connect, backlog, rules
         self._observer, self._clock, self._holder = observer, clock, holder
-        self._max_bytes, self._free_disk, self._disk_stop = max_bytes, free_disk, disk_stop
+        self._max_bytes, self._disk_room = max_bytes, disk_room
         self._stopping = threading.Event()
         self._outlet: Outlet | None = None
         self._breaker = Breaker()
@@ -203,11 +205,11 @@ class Forwarder:
         assert self._standing is not None
         self._standing = replace(self._standing, state=self._breaker.state(now))
         size, oldest = self._backlog.size(recipients)
-        sample = Sample(now, size, self._standing.sent, self._free_disk())
+        sample = Sample(now, size, self._standing.sent, self._backlog.stored())
         if not self._samples or not timedelta(0) <= now - self._samples[-1].at < SAMPLE:
             self._samples = [*self._samples[-1:], sample]
         self._backlog.tell(self._name, self._standing, self._samples[0])
-        told = forecast(self._samples[0], sample, self._standing.pace, self._disk_stop)
+        told = forecast(self._samples[0], sample, self._standing.pace, self._disk_room())
         self._observer.upstream(self._name, self._standing, sample, oldest, told)
 
     def _learn_pace(self, pace: float) -> None:

@@ -12,7 +12,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.operator import operator
 from swexchange.cli.root import cli
-from swexchange.cli.wiring_store import free_disk, watermarks
+from swexchange.cli.wiring_store import MB, disk_room, free_disk, watermarks
 from swexchange.core.canonical import local_time
 from swexchange.core.forecast import Sample, forecast
 from swexchange.core.watermark import Standstill, standstill
@@ -28,11 +28,11 @@ def upstreams(settings: Settings, audit_log: AuditLog, now: datetime) -> list[di
     """Each upstream that was ever forwarded to or that something waits for, with its forecast."""
     behind, waiting = behind_upstreams(settings), audit_log.queued()
     trails = {trail.name: trail for trail in audit_log.upstreams()}
-    found = []
+    stored, found = audit_log.stored(), []
     for name in sorted(trails.keys() | {behind.get(recipient, recipient) for recipient in waiting}):
         mine = [waiting[recipient] for recipient in waiting if behind.get(recipient, recipient) == name]
         size, oldest = sum(count for count, _ in mine), min((at for _, at in mine), default=None)
-        found.append(_told(settings, name, trails.get(name), size, oldest, now))
+        found.append(_told(settings, name, trails.get(name), size, oldest, stored, now))
     return found
 
 
@@ -53,20 +53,28 @@ def behind_upstreams(settings: Settings) -> dict[str, str]:
 
 
 def _told(
-    settings: Settings, name: str, trail: UpstreamTrail | None, size: int, oldest: datetime | None, now: datetime
+    settings: Settings,
+    name: str,
+    trail: UpstreamTrail | None,
+    size: int,
+    oldest: datetime | None,
+    stored: int,
+    now: datetime,
 ) -> dict[str, Any]:
     told: dict[str, Any] = {"name": name, "backlog": size, "oldest": local_time(oldest) if oldest else ""}
     if trail is None:
         return {**told, "breaker": "", "reason": "no forwarder has run yet: start `swexchange run`"}
     standing = trail.standing
     if trail.sample:
-        current = Sample(now, size, standing.sent, free_disk(settings)())
-        seen = forecast(trail.sample, current, standing.pace, watermarks(settings).disk_stop)
+        current = Sample(now, size, standing.sent, stored)
+        room = disk_room(settings)()
+        seen = forecast(trail.sample, current, standing.pace, room)
         told["growth_per_minute"] = round(seen.growth * 60, 1)
         for label, duration in (("drained_in", seen.drained_in), ("disk_full_in", seen.disk_full_in)):
             told[label] = "" if duration is None else str(duration).partition(".")[0]
-        if current.free is None:
+        if room is None:
             told["disk_full_in"] = "not seen from here"  # PostgreSQL's disk
+        told["database_mb_a_day"] = round(seen.filling * 86_400 / MB)
     away = now > trail.held_until
     return {
         **told,

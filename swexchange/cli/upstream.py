@@ -13,7 +13,7 @@ from functools import partial
 from swexchange.broker import Intake, LastingOutlet, Outlet
 from swexchange.cli.upstream_broker import upstream_server
 from swexchange.cli.wiring_broker import server
-from swexchange.cli.wiring_store import free_disk, watermarks
+from swexchange.cli.wiring_store import disk_room
 from swexchange.core.rulebook import Rulebook, Upstream
 from swexchange.observe import utc_now
 from swexchange.observe.observer import Observer
@@ -60,8 +60,7 @@ def forwarding(
             utc_now,
             holder=f"{socket.gethostname()}:{os.getpid()}",
             max_bytes=settings.batch_bytes,
-            free_disk=free_disk(settings),
-            disk_stop=watermarks(settings).disk_stop,
+            disk_room=disk_room(settings),
         )
         running = thread.submit(forwarder.run)
         running.add_done_callback(lambda _: on_end())

@@ -38,6 +38,12 @@ def free_disk(settings: Settings) -> Callable[[], int | None]:
     return lambda: shutil.disk_usage(folder).free if folder else None
 
 
+def disk_room(settings: Settings) -> Callable[[], int | None]:
+    """Looks how many bytes of disk there are until the intake has to stop; None as above. Raises ConfigFault."""
+    free, stop = free_disk(settings), watermarks(settings).disk_stop
+    return lambda: None if (found := free()) is None else found - stop
+
+
 def log_key(settings: Settings) -> tuple[str, SigningKey]:
     """The audit log's name and the key that signs for it. Raises ConfigFault where the settings name none."""
     if not settings.audit_key:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 FAR = timedelta(days=3650)  # further than this nobody looks
-FLOOR = 16_000_000  # bytes between two looks: less may be one checkpoint of SQLite's WAL, or anybody's file
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +15,7 @@ class Sample:
     at: datetime
     backlog: int  # copies waiting
     sent: int  # copies confirmed ever since
-    free: int | None  # bytes of disk; None where it cannot be seen
+    stored: int  # bytes that the database holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +24,24 @@ class Forecast:
 
     growth: float  # copies a second; negative: it drains
     drained_in: timedelta | None  # None: never, or not known
-    disk_full_in: timedelta | None  # until the intake has to stop; None: not in sight, or no traffic that fills it
+    filling: float  # bytes a second by which the database grows
+    disk_full_in: timedelta | None  # until the intake has to stop; None: not in sight, or the disk is not seen
 
 
-def forecast(before: Sample, now: Sample, pace: float, disk_stop: int) -> Forecast:
+def forecast(before: Sample, now: Sample, pace: float, room: int | None) -> Forecast:
     """`pace`: copies a second that the upstream took when it was busy, 0 = not known.
 
     A backlog that shrinks is drained at the rate at which it shrinks; one that does not yet, at the pace
-    less what arrives.
+    less what arrives. `room`: bytes of disk until the intake has to stop, None where it cannot be seen;
+    the database alone fills it: what other programs write goes on for a minute, and says nothing.
     """
     seconds = max(1.0, (now.at - before.at).total_seconds())
     growth = (now.backlog - before.backlog) / seconds
     arriving = max(0.0, growth + (now.sent - before.sent) / seconds)
     draining = -growth if growth < 0 else pace - arriving
-    # Without traffic it is other programs that move the disk: that goes on for a minute, and says nothing.
-    disk_full_in = _disk(before, now, seconds, disk_stop) if arriving else None
-    return Forecast(growth, _in(now.backlog, draining), disk_full_in)
-
-
-def _disk(before: Sample, now: Sample, seconds: float, disk_stop: int) -> timedelta | None:
-    if now.free is None or before.free is None:
-        return None
-    used = before.free - now.free
-    return _in(max(0, now.free - disk_stop), used / seconds if used >= FLOOR else 0.0)
+    filling = max(0.0, (now.stored - before.stored) / seconds)
+    disk_full_in = None if room is None else _in(max(0, room), filling)
+    return Forecast(growth, _in(now.backlog, draining), filling, disk_full_in)
 
 
 def _in(amount: float, pace: float) -> timedelta | None:

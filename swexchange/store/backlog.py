@@ -92,7 +92,7 @@ class Backlog(Database):
             "sampled_at": rows.microseconds(sample.at),
             "sampled_backlog": sample.backlog,
             "sampled_sent": sample.sent,
-            "sampled_free": sample.free,
+            "sampled_stored": sample.stored,
         }
         with self._writing(synced=False) as connection:
             row = {**_told(standing), **looked}
@@ -236,7 +236,7 @@ def sample_of(row: rows.Row) -> Sample | None:
     """The earlier look at an upstream's backlog, from its row."""
     if row["sampled_at"] is None:
         return None
-    return Sample(rows.moment(row["sampled_at"]), row["sampled_backlog"], row["sampled_sent"], row["sampled_free"])
+    return Sample(rows.moment(row["sampled_at"]), row["sampled_backlog"], row["sampled_sent"], row["sampled_stored"])
 
 
 def _told(standing: Standing) -> dict[str, Any]:

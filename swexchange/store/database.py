@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from swexchange.store.engine import faults, make_engine, parse_url, transaction, where
+from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, transaction, where
+
+_PAGES = (
+    "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
+_SIZE = "SELECT pg_database_size(current_database())"
 
 
 class Database:
@@ -25,6 +30,11 @@ class Database:
         """End all connections."""
         for engine in (self._engine, self._reader):
             engine.dispose()
+
+    def stored(self) -> int:
+        """Bytes that the database holds, without what was freed and is used again. Raises StoreDown."""
+        with self._reading() as connection:
+            return int(connection.exec_driver_sql(_PAGES if is_sqlite(connection) else _SIZE).scalar_one())
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -173,7 +173,7 @@ upstream = Table(
     Column("sampled_at", BigInteger),
     Column("sampled_backlog", BigInteger),
     Column("sampled_sent", BigInteger),
-    Column("sampled_free", BigInteger),
+    Column("sampled_stored", BigInteger),
 )
 
 replay = Table(

@@ -188,7 +188,7 @@ def test_one_forwarder_holds_an_upstream(backlog: Backlog, database: Database) -
     standing = Standing(State.OPEN, "down", NOW, NOW, 7, 12.5)
     with open_backlog(database.url) as other:
         assert backlog.hold("province", "one", NOW, 15) == Standing()
-        backlog.tell("province", standing, Sample(NOW, 3, 7, None))
+        backlog.tell("province", standing, Sample(NOW, 3, 7, backlog.stored()))
         assert other.hold("province", "two", after(seconds=15), 15) is None
         assert backlog.hold("province", "one", after(seconds=10), 15) == standing
         assert other.hold("province", "two", after(seconds=25), 15) is None

@@ -116,8 +116,7 @@ def province(tmp_path: Path) -> Iterator[Province]:
             lambda: watcher.now,
             holder="this one",
             max_bytes=10**6,
-            free_disk=lambda: None,
-            disk_stop=0,
+            disk_room=lambda: None,
         )
         yield Province(url, ledger, forwarder, watcher, upstream)
         forwarder.stop()
@@ -264,8 +263,7 @@ def test_only_the_holder_of_the_lease_forwards(province: Province) -> None:
             lambda: province.watcher.now,
             holder="the other",
             max_bytes=10**6,
-            free_disk=lambda: None,
-            disk_stop=0,
+            disk_room=lambda: None,
         )
         second.step()
         assert province.received() == ["A1"]

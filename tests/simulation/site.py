@@ -149,7 +149,7 @@ class Site:
         Forwarder(
             UPSTREAM.name, self._reach, FaultyBacklog(backlog, self.stage.point), self.current,
             ToldUpstream(self, holder), self._clock,
-            holder=holder, max_bytes=10**9, free_disk=lambda: None, disk_stop=0,
+            holder=holder, max_bytes=10**9, disk_room=lambda: None,
         ).run()  # fmt: skip
 
     def _reach(self, upstream: Upstream) -> LastingOutlet:

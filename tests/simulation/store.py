@@ -69,7 +69,8 @@ class FaultyBacklog:
 
     def __init__(self, backlog: Backlog, point: Point) -> None:
         self._backlog, self._point = backlog, point
-        self.release, self.tell, self.newest, self.size = backlog.release, backlog.tell, backlog.newest, backlog.size
+        self.release, self.tell, self.newest = backlog.release, backlog.tell, backlog.newest
+        self.size, self.stored = backlog.size, backlog.stored
 
     def hold(self, name: str, holder: str, now: datetime, seconds: float) -> Standing | None:
         self._point("store hold")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swexchange.core.forecast import FLOOR, Sample, forecast
+from swexchange.core.forecast import Sample, forecast
 from swexchange.core.lanes import Weights, lane, share
 from swexchange.core.watermark import Standstill, Watermarks, standstill, stopped
 from swexchange.health.intake import judge_intake
@@ -86,42 +86,41 @@ def test_doctor_says_why_since_when_and_until_when_the_intake_stands(sure: bool,
     assert not list(judge_intake(None, ""))
 
 
-def _minute(backlog: tuple[int, int], sent: int = 0, free: tuple[int, int] | None = None) -> tuple[Sample, Sample]:
-    before = Sample(NOW - timedelta(minutes=1), backlog[0], 0, free[0] if free else None)
-    return before, Sample(NOW, backlog[1], sent, free[1] if free else None)
+def _minute(backlog: tuple[int, int], sent: int = 0, stored: tuple[int, int] = (GB, GB)) -> tuple[Sample, Sample]:
+    return Sample(NOW - timedelta(minutes=1), backlog[0], 0, stored[0]), Sample(NOW, backlog[1], sent, stored[1])
 
 
 def test_a_growing_backlog_says_when_it_would_be_drained() -> None:
     """600 a minute come in; an upstream that takes 30 a second would need 1,200 / 20 s."""
-    found = forecast(*_minute((600, 1200)), pace=30, disk_stop=0)
+    found = forecast(*_minute((600, 1200)), pace=30, room=None)
     assert (found.growth, found.drained_in) == (10, timedelta(seconds=60))
 
 
 def test_an_upstream_slower_than_the_traffic_never_drains() -> None:
     """No end is promised where there is none, nor where the pace is not known."""
-    assert forecast(*_minute((600, 1200)), pace=9, disk_stop=0).drained_in is None
-    assert forecast(*_minute((600, 600)), pace=0, disk_stop=0).drained_in is None
-    assert forecast(*_minute((600, 0), sent=600), pace=0, disk_stop=0).drained_in == timedelta(0)
+    assert forecast(*_minute((600, 1200)), pace=9, room=None).drained_in is None
+    assert forecast(*_minute((600, 600)), pace=0, room=None).drained_in is None
+    assert forecast(*_minute((600, 0), sent=600), pace=0, room=None).drained_in == timedelta(0)
 
 
 def test_a_backlog_that_shrinks_is_drained_at_the_rate_at_which_it_shrinks() -> None:
     """3,000 became 1,000 in a minute: 30 s more, whatever pace was learned, and where none was."""
     for pace in (0.0, 1.0, 500.0):
-        assert forecast(*_minute((3000, 1000), sent=2000), pace=pace, disk_stop=0).drained_in == timedelta(seconds=30)
+        assert forecast(*_minute((3000, 1000), sent=2000), pace=pace, room=None).drained_in == timedelta(seconds=30)
 
 
 def test_the_disk_is_full_when_the_intake_has_to_stop() -> None:
-    """3 GB free, 1 GB a minute, stop at 1 GB: two minutes. A disk that does not fill, or is not seen, says nothing."""
-    for backlog, sent in ((9, 0), (0, 9)):
-        found = forecast(*_minute((0, backlog), sent, free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB)
-        assert found.disk_full_in == timedelta(minutes=2)
-    assert forecast(*_minute((0, 9), free=(3 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
-    assert forecast(*_minute((0, 9)), pace=0, disk_stop=GB).disk_full_in is None
+    """Room for 2 GB, and the database grows by 1 GB a minute: two minutes."""
+    found = forecast(*_minute((0, 9), stored=(3 * GB, 4 * GB)), pace=0, room=2 * GB)
+    assert found.disk_full_in == timedelta(minutes=2)
+    assert found.filling == pytest.approx(GB / 60)
+    assert forecast(*_minute((0, 9)), pace=0, room=0).disk_full_in == timedelta(0)
 
 
-def test_what_other_programs_do_to_the_disk_is_no_forecast() -> None:
-    """Nothing came in meanwhile, or hardly anything was used."""
-    assert forecast(*_minute((0, 0), free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
-    assert forecast(*_minute((9, 0), sent=9, free=(4 * GB, 3 * GB)), pace=0, disk_stop=GB).disk_full_in is None
-    little = (3 * GB + FLOOR - 1, 3 * GB)
-    assert forecast(*_minute((0, 9), free=little), pace=0, disk_stop=GB).disk_full_in is None
+def test_a_database_that_does_not_grow_or_a_disk_that_is_not_seen_says_nothing() -> None:
+    """What was pruned makes room; what other programs do to the disk is no forecast of ours."""
+    for stored in ((GB, GB), (2 * GB, GB)):
+        found = forecast(*_minute((0, 9), stored=stored), pace=0, room=GB)
+        assert (found.filling, found.disk_full_in) == (0, None)
+    found = forecast(*_minute((0, 9), stored=(GB, 2 * GB)), pace=0, room=None)
+    assert (found.filling > 0, found.disk_full_in) == (True, None)

@@ -97,7 +97,7 @@ CREATE TABLE upstream (
     sampled_at BIGINT,
     sampled_backlog BIGINT,
     sampled_sent BIGINT,
-    sampled_free BIGINT
+    sampled_stored BIGINT
 );
 CREATE TABLE rules (
     id {serial} NOT NULL PRIMARY KEY,
