@@ -141,7 +141,9 @@ def test_doctor_says_what_is_weak_about_the_seal(built: House) -> None:
     found = {check["said"]: check["danger"] for check in json.loads(built.cli("doctor", "--json").stdout)}
     assert found["it is not sealed"] == "risk"
     head = built.folder / "audit.head"
-    sealed = {"SWX_AUDIT_KEY": "audit", "SWX_AUDIT_HEAD": str(head)}
+    sealed = {"SWX_AUDIT_KEY": "audit", "SWX_AUDIT_ORIGIN": "sw.example/audit", "SWX_AUDIT_HEAD": str(head)}
+    assert "no private key audit.key in" in built.cli("doctor", environment=sealed).stdout
+    assert built.cli("keys", "new", "audit").returncode == 0
     assert f"{head} is on the same file system as the database" in built.cli("doctor", environment=sealed).stdout
 
 
