@@ -41,11 +41,10 @@ def supervise(roles: Sequence[Role]) -> int:
     """Run children in these roles, numbered from 0: pass signals on, replace one that dies, end when asked to."""
     log = structlog.get_logger()
     children = {number: _start(number, role) for number, role in enumerate(roles)}
-    stopping = False
+    stopping: list[bool] = []  # empty as long as nobody asked; a signal may fill it at any moment
 
     def stop() -> None:
-        nonlocal stopping
-        stopping = True
+        stopping.append(True)
         _pass_on(children, signal.SIGTERM)
 
     on_signals(stop=stop, reload=lambda: _pass_on(children, signal.SIGHUP))
@@ -65,7 +64,11 @@ def supervise(roles: Sequence[Role]) -> int:
             log.error("process died, starting another", number=number, role=role.name, exit=child.returncode)
             flush_logs()
             time.sleep(1.0 if time.monotonic() - started[number] < 5 else 0.0)
+            if stopping:  # asked during the pause
+                continue
             children[number], started[number] = _start(number, role), time.monotonic()
+            if stopping:  # asked while it was started: it was not there yet to be told
+                _pass_on(children, signal.SIGTERM)
     return exits.DONE
 
 
