@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -13,7 +12,7 @@ from swexchange.cli.supervise import SEALER, WORKER, supervise, upstream_role
 from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault
-from swexchange.health.problem import Danger, Problem
+from swexchange.health.problem import Danger
 from swexchange.observe import flush_logs
 from swexchange.rules.load import load_upstreams
 from swexchange.settings import Settings
@@ -75,20 +74,11 @@ def _refuse_other_history(settings: Settings) -> None:
 
 def _tell_losses(settings: Settings, upstream: Upstream) -> None:
     """Log what is wrong with what we use at an upstream, where its management API shows it."""
-
-    def found() -> list[Problem]:
+    log = structlog.get_logger().bind(upstream=upstream.name)
+    try:
         deeper = upstream_management(settings, upstream.name)
         vhost = upstream_server(settings, upstream.name).parameters().virtual_host
-        return management.check(deeper, Tenancy(upstream), vhost) if deeper else []
-
-    _logged(found, upstream.name)
-
-
-def _logged(look: Callable[[], list[Problem]], upstream: str) -> None:
-    """Log what a look at an upstream finds, one line each."""
-    log = structlog.get_logger().bind(upstream=upstream)
-    try:
-        for problem in look():
+        for problem in management.check(deeper, Tenancy(upstream), vhost) if deeper else ():
             log.warning("topology", danger=problem.danger, name=problem.name, what=problem.what, do=problem.do)
     except BrokerLost as fault:
         log.warning("topology not checked", what=fault.what, where=fault.where, do=fault.do)
