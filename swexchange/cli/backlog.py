@@ -23,10 +23,13 @@ from swexchange.settings import Settings
 from swexchange.store import open_audit_log, open_backlog
 from swexchange.store.audit_log import AuditLog, UpstreamTrail
 
+Queued = Mapping[str, tuple[int, datetime]]
+"""Copies that wait for upstreams, by recipient: how many, and when the oldest was received."""
 
-def upstreams(settings: Settings, audit_log: AuditLog, now: datetime) -> list[dict[str, Any]]:
+
+def upstreams(settings: Settings, audit_log: AuditLog, waiting: Queued, now: datetime) -> list[dict[str, Any]]:
     """Each upstream that was ever forwarded to or that something waits for, with its forecast."""
-    behind, waiting = behind_upstreams(settings), audit_log.queued()
+    behind = behind_upstreams(settings)
     trails = {trail.name: trail for trail in audit_log.upstreams()}
     stored, found = audit_log.stored(), []
     for name in sorted(trails.keys() | {behind.get(recipient, recipient) for recipient in waiting}):
@@ -36,9 +39,9 @@ def upstreams(settings: Settings, audit_log: AuditLog, now: datetime) -> list[di
     return found
 
 
-def intake_standstill(settings: Settings, audit_log: AuditLog, due: Mapping[str, int]) -> Standstill | None:
+def intake_standstill(settings: Settings, due: Mapping[str, int], queued: Queued) -> Standstill | None:
     """Whether a watermark holds the intake back, by what is due and queued and the disk; None = it runs."""
-    owed = sum(due.values()) + sum(count for count, _ in audit_log.queued().values())
+    owed = sum(due.values()) + sum(count for count, _ in queued.values())
     return standstill(watermarks(settings), owed, free_disk(settings)())
 
 

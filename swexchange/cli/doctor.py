@@ -150,7 +150,7 @@ def _intake(settings: Settings) -> Iterator[Check]:
         return  # as was said before
     with open_audit_log(settings.database_url) as log:
         now = log.open(utc_now())
-        found = intake_standstill(settings, log, now.due)
+        found = intake_standstill(settings, now.due, log.queued())
     since = local_time(now.last_received) if now.last_received else ""
     yield from _found("intake", judge_intake(found, since), "no watermark holds it back")
 

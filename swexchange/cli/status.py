@@ -33,8 +33,9 @@ def status(settings: Settings, as_json: bool) -> None:
     """
     with open_audit_log(settings.database_url) as audit_log:
         now = audit_log.open(utc_now())
-        above = upstreams(settings, audit_log, utc_now())
-        standstill = intake_standstill(settings, audit_log, now.due)
+        queued = audit_log.queued()
+        above = upstreams(settings, audit_log, queued, utc_now())
+        standstill = intake_standstill(settings, now.due, queued)
     with open_evidence(settings.database_url) as log:
         state = log.state()
     told = {
