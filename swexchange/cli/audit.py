@@ -148,8 +148,11 @@ def _told(trail: Trail, remote: Set[str]) -> dict[str, Any]:
 
 
 def _copy(copy: CopyTrail, *, is_remote: bool) -> dict[str, Any]:
-    event = etsi.of_copy(copy.kind, copy.state, is_remote=is_remote)
-    return {**asdict(copy), "at": _time(copy.at), "etsi": event or ""}
+    return {**asdict(copy), "at": _time(copy.at), "etsi": _etsi_of_copy(copy, is_remote=is_remote)}
+
+
+def _etsi_of_copy(copy: CopyTrail, *, is_remote: bool) -> str:
+    return etsi.of_copy(copy.kind, copy.state, is_remote=is_remote) or ""
 
 
 def _timeline(trail: Trail, remote: Set[str]) -> list[tuple[str, str, str, str]]:
@@ -160,7 +163,7 @@ def _timeline(trail: Trail, remote: Set[str]) -> list[tuple[str, str, str, str]]
     if trail.settled_at:
         found.append((trail.settled_at, "batch settled", "", ""))
     found += [  # of other sent copies, the batch's settling is the time
-        (copy.at, f"copy {copy.state}", f"{copy.kind} {copy.to}", _copy(copy, is_remote=copy.to in remote)["etsi"])
+        (copy.at, f"copy {copy.state}", f"{copy.kind} {copy.to}", _etsi_of_copy(copy, is_remote=copy.to in remote))
         for copy in trail.copies
         if copy.at and copy.state in ("sent", "dropped") and copy.at != trail.settled_at
     ]
