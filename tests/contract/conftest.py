@@ -16,13 +16,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from swexchange.core.keys import SigningKey
-from swexchange.evidence.sealer import HighWater, Sealer
-from swexchange.store import Evidence, FullLedger, migrate, open_evidence, open_ledger
+from swexchange.evidence.sealer import Sealer
+from swexchange.store import Evidence, FullLedger, migrate, open_evidence, open_ledger, open_pruning
 from tests import postgres
-from tests.contract.exchanges import NOW
+from tests.contract.place import Place, sealer_of
 
-KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"  # of the Merkle log
 _numbers = count()
 
 
@@ -111,6 +109,8 @@ def sealer(log: Evidence, tmp_path: Path) -> Sealer:
     return sealer_of(log, tmp_path / "audit.head")
 
 
-def sealer_of(log: Evidence, head: Path) -> Sealer:
-    """A sealer that remembers the log in a file."""
-    return Sealer(log, ORIGIN, KEY, HighWater(head), lambda: NOW)
+@pytest.fixture
+def place(database: Database, tmp_path: Path) -> Iterator[Place]:
+    """A log on that database, its sealer, its archive files, and who prunes."""
+    with open_pruning(database.url) as opened:
+        yield Place(opened, tmp_path)

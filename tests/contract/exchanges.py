@@ -25,6 +25,7 @@ NOW = datetime(2026, 3, 2, 1, 30, 0, 123456, tzinfo=UTC)
 ALICE, BOB = "DXPENT0000012345", "DXPENT0000023456"
 CUSTOMS, PORT = "DXPEDCDEC0000001", "PORT4403YICT0001"
 RULES = "5e" * 32
+KEYED = BusinessKey("EntryId", "530420261000000017")
 
 
 def after(**duration: float) -> datetime:

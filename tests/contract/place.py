@@ -6,13 +6,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from swexchange.core.keys import SigningKey
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.evidence.pruner import Pruner
-from swexchange.store import FilePruning
-from tests.contract.conftest import sealer_of
+from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.store import Evidence, FilePruning
 from tests.contract.exchanges import NOW, after
 
+KEY, ORIGIN = SigningKey.from_seed("audit", b"\7" * 32), "sw.example/audit"  # of the Merkle log
 LATER = after(days=401)
 AGE = timedelta(days=400)
 OPERATOR = "alice@desk"
@@ -61,3 +63,8 @@ class Place:
         problems = list(audit(self.log, keys, {}, found, archived=archived, gone=self.log.gone()))
         assert not problems, problems
         return found
+
+
+def sealer_of(log: Evidence, head: Path) -> Sealer:
+    """A sealer that remembers the log in a file."""
+    return Sealer(log, ORIGIN, KEY, HighWater(head), lambda: NOW)

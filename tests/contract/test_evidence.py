@@ -25,7 +25,7 @@ from swexchange.evidence import auditor, bundle
 from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Evidence, FullLedger
-from tests.contract.conftest import KEY, ORIGIN, Database, change, sealer_of
+from tests.contract.conftest import Database, change
 from tests.contract.exchanges import (
     ALICE,
     NOW,
@@ -39,6 +39,7 @@ from tests.contract.exchanges import (
     rejected,
     waiting,
 )
+from tests.contract.place import KEY, ORIGIN, sealer_of
 
 
 def problems(log: Evidence, sealer: Sealer, known: dict[str, str] | None = None) -> list[Problem]:

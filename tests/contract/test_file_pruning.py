@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,30 +11,17 @@ from pathlib import Path
 import pytest
 
 from swexchange.core.codes import HELD
-from swexchange.core.model import BusinessKey, Event, Happening
+from swexchange.core.model import Event, Happening
 from swexchange.core.prune_record import PruneRecord
 from swexchange.core.search import Filter
 from swexchange.errors import Busy
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import Damaged, entries_of, gaps, unknown_removals
-from swexchange.store import FilePruning, FullLedger, open_holds, open_pruning
+from swexchange.store import FullLedger, open_holds, open_pruning
 from tests.contract.conftest import Database
-from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, RULES, accepted, after, deliver, rejected
+from tests.contract.exchanges import ALICE, BOB, CUSTOMS, KEYED, NOW, RULES, accepted, after, deliver, rejected
 from tests.contract.place import AGE, OPERATOR, Place
 from tests.unit.test_verify_evidence import verifier
-
-KEYED = BusinessKey("EntryId", "530420261000000017")
-
-
-@pytest.fixture
-def log(database: Database) -> Iterator[FilePruning]:
-    with open_pruning(database.url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def place(log: FilePruning, tmp_path: Path) -> Place:
-    return Place(log, tmp_path)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -19,13 +18,14 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import ArchiveFile, Damaged
 from swexchange.evidence.archive_search import find, search
-from swexchange.store import FilePruning, FullLedger, open_audit_log, open_history, open_holds, open_pruning
+from swexchange.store import FullLedger, open_audit_log, open_history, open_holds
 from swexchange.store.pruning import AT_ONCE
 from tests.contract.conftest import Database
 from tests.contract.exchanges import (
     ALICE,
     BOB,
     CUSTOMS,
+    KEYED,
     NOW,
     RULES,
     accepted,
@@ -38,19 +38,6 @@ from tests.contract.exchanges import (
     waiting,
 )
 from tests.contract.place import AGE, LATER, Place
-
-KEYED = BusinessKey("EntryId", "530420261000000017")
-
-
-@pytest.fixture
-def log(database: Database) -> Iterator[FilePruning]:
-    with open_pruning(database.url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def place(log: FilePruning, tmp_path: Path) -> Place:
-    return Place(log, tmp_path)
 
 
 def with_bytes(database: Database) -> set[str]:

@@ -28,8 +28,9 @@ from swexchange.store import (
     open_running,
 )
 from swexchange.store.replays import Plan
-from tests.contract.conftest import Database, sealer_of
+from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, record, rejected
+from tests.contract.place import sealer_of
 
 PROVINCE = "DXPGDP4400000001"
 ENTRY = BusinessKey("EntryId", "530420261040012345")

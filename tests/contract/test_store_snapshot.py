@@ -37,7 +37,7 @@ from swexchange.store.restore import GAP, remove, require_empty, restore
 from swexchange.store.snapshot import PAGE, TABLES, open_saved, open_snapshot
 from swexchange.store.tables import metadata
 from tests import evidence, postgres, world
-from tests.contract.conftest import Database, change, sealer_of
+from tests.contract.conftest import Database, change
 from tests.contract.exchanges import (
     ALICE,
     BOB,
@@ -53,6 +53,7 @@ from tests.contract.exchanges import (
     rejected,
     waiting,
 )
+from tests.contract.place import sealer_of
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 

@@ -18,7 +18,7 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence.reconcile import covered, signed_document
 from swexchange.evidence.sealer import Sealer
 from swexchange.store import FullLedger, Tally, open_backlog, open_tally
-from tests.contract.conftest import KEY, ORIGIN, Database, change
+from tests.contract.conftest import Database, change
 from tests.contract.exchanges import (
     ALICE,
     BOB,
@@ -34,6 +34,7 @@ from tests.contract.exchanges import (
     rejected,
     waiting,
 )
+from tests.contract.place import KEY, ORIGIN
 
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
 
