@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from tests.bench import beside, latency, pairs
+from tests.bench.arrivals import percentile
 from tests.bench.beside import Seen
 from tests.bench.daemon import Setup
 from tests.bench.lab import Lab
@@ -22,9 +23,11 @@ from tests.bench.latency import Latency
 from tests.bench.pairs import Pairs
 from tests.bench.run import Job, Run, setup_of
 from tests.bench.stored import load
+from tests.bench.verification import seal_some
 
 OFTEN = 1.0  # seconds between two checkpoints
 SHARE = 0.1  # of the plain rate: the load under which waits are measured
+BODY = 5_000  # bytes of what was stored before: about as many as those that come
 BACKED_UP = 50_000  # exchanges
 BUSY = 0.8  # share of a round in which a duty has to be at work, else the round says nothing of it
 
@@ -52,7 +55,7 @@ def _backing_up(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
     """One backup after the other, of a database so small that a round sees the end of one: there it syncs."""
     folder = lab.folder / "backups"
     with lab.fresh(job.database) as url:
-        load(url, BACKED_UP)
+        load(url, BACKED_UP, BODY)
         own, calls = replace(job, url=url), (("backup", str(folder / str(number))) for number in count())
         try:
             with beside.repeated(_beside(lab, own), folder, "*[0-9]", calls) as seen:
@@ -69,7 +72,6 @@ def _beside(lab: Lab, job: Job) -> Setup:
 Duty = Callable[[Lab, Job], AbstractContextManager[tuple[Job, Seen]]]
 """Does its work beside a daemon as long as it is entered; the job it gives says how that daemon is to run."""
 
-# In this order: what the first round seals is what it archives.
 DUTIES: Mapping[str, Duty] = {"sealing": _sealing, "archiving": _archiving, "backing up": _backing_up}
 
 
@@ -82,8 +84,8 @@ class Waits:
     seen: dict[str, list[Seen]] = field(default_factory=dict)  # of each duty
 
     def ratio(self, duty: str) -> float:
-        """The p99 with a duty to that without, the medians of all rounds."""
-        return median(one.p99_ms for one in self.busy[duty]) / median(one.p99_ms for one in self.idle)
+        """The p99 with a duty to that without, each of all rounds together."""
+        return percentile(latency.together(self.busy[duty]), 99) / percentile(latency.together(self.idle), 99)
 
     def share(self, duty: str) -> float:
         """The least share of a round in which a duty was at work."""
@@ -115,10 +117,15 @@ class Evidence:
         """By the names of the documentation."""
         return {
             "evidence_ratio": {name: round(one.ratio, 3) for name, one in self.cost.items()},
+            "evidence_pairs": {name: [round(each, 3) for each in one.ratios] for name, one in self.cost.items()},
             "evidence_sealed": {name: round(sealed_share(one.other), 2) for name, one in self.cost.items()},
             "evidence_cpu_us": {name: _cpu_us(one) for name, one in self.cost.items()},
             "sealer_mb": {name: max(run.sealer_mb for run in one.other) for name, one in self.cost.items()},
             "idle_p99_ms": {name: [round(one.p99_ms, 1) for one in waits.idle] for name, waits in self.waits.items()},
+            "busy_p99_ms": {
+                duty: {name: [round(one.p99_ms, 1) for one in waits.busy[duty]] for name, waits in self.waits.items()}
+                for duty in DUTIES
+            },
             "busy_p99_ratio": {
                 duty: {name: round(waits.ratio(duty), 2) for name, waits in self.waits.items()} for duty in DUTIES
             },
@@ -144,18 +151,21 @@ def measure(lab: Lab) -> Evidence:
     found = Evidence()
     for name in lab.databases:
         plain = Job(name, "", 0, lab.scale.messages)
-        found.cost[name] = cost = pairs.measure(lab, "sealed", plain, replace(plain, seal_seconds=OFTEN))
+        found.cost[name] = cost = pairs.measure(
+            lab, "sealed", plain, replace(plain, seal_seconds=OFTEN), lab.scale.rounds_beside
+        )
         found.waits[name] = _waits(lab, plain, cost.plain_rate * SHARE)
     return found
 
 
 def _waits(lab: Lab, job: Job, rate: float) -> Waits:
-    lab.progress.expect(lab.scale.pairs * (1 + len(DUTIES)) + 1)
+    lab.progress.expect(lab.scale.rounds_beside * (1 + len(DUTIES)) + 1)
     waits, first = Waits(busy={duty: [] for duty in DUTIES}, seen={duty: [] for duty in DUTIES}), 0
     with lab.fresh(job.database) as url:
-        stored = lab.scale.unsealed * lab.scale.pairs
-        lab.progress.done(f"{job.database}: {stored:,} exchanges stored in {load(url, stored):.0f} s")
-        for number in range(lab.scale.pairs):
+        stored = lab.scale.unsealed * (lab.scale.rounds_beside + 1)
+        lab.progress.done(f"{job.database}: {stored:,} exchanges stored in {load(url, stored, BODY):.0f} s")
+        seal_some(lab, replace(job, url=url), lab.scale.unsealed)  # else a round that archives first finds nothing
+        for number in range(lab.scale.rounds_beside):
             steps: list[tuple[str, Duty]] = [("idle", _nothing), *DUTIES.items()]
             for name, duty in steps if number % 2 == 0 else steps[::-1]:
                 with duty(lab, replace(job, url=url, first=first)) as (given, seen):

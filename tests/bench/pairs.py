@@ -30,16 +30,23 @@ class Pairs:
         """Rate of the other way to that of the plain one, medians both."""
         return middle([found.rate for found in self.other]) / self.plain_rate
 
+    @property
+    def ratios(self) -> list[float]:
+        """The same of each pair, lowest first: how far they lie apart says what the median is worth."""
+        pairs = zip(self.plain, self.other, strict=True)
+        return sorted(other.rate.per_second / plain.rate.per_second for plain, other in pairs)
+
     def runs(self) -> Iterator[Run]:
         """All runs."""
         yield from (*self.plain, *self.other)
 
 
-def measure(lab: Lab, title: str, plain: Job, other: Job) -> Pairs:
-    """As many pairs as the scale says; `title` names the other way. The jobs' URLs are not used."""
-    lab.progress.expect(2 * lab.scale.pairs)
+def measure(lab: Lab, title: str, plain: Job, other: Job, count: int = 0) -> Pairs:
+    """So many pairs, or as many as the scale says; `title` names the other way. The jobs' URLs are not used."""
+    count = count or lab.scale.pairs
+    lab.progress.expect(2 * count)
     found = Pairs()
-    for number in range(lab.scale.pairs):
+    for number in range(count):
         steps = [("plain", plain, found.plain), (title, other, found.other)]
         for name, job, runs in steps if number % 2 == 0 else steps[::-1]:
             with lab.fresh(job.database) as url:

@@ -17,6 +17,7 @@ class Scale:
     pairs: int  # runs on the full and on the empty database, each; the same for the routes
     searches: int
     memory: tuple[int, ...]  # after how many messages memory is read
+    rounds_beside: int  # pairs with and without the log, and rounds of each duty beside the traffic
     unsealed: int  # exchanges for each round of sealing beside the traffic: more than it seals meanwhile
     latency_seconds: float  # at each load
     recovery_seconds: float  # of load around a kill
@@ -26,9 +27,10 @@ class Scale:
     def stock(self) -> int:
         """Messages to prepare: fresh ones for each run on the full database, the others may share.
 
-        Six runs' worth at least: beside a backlog, a fast machine sends five more in live traffic.
+        Eight runs' worth at least: beside a backlog, a fast machine sends five more in live traffic; beside all
+        duties of all rounds, it sends six.
         """
-        return max(self.messages * max(self.pairs, 6), self.shovel)
+        return max(self.messages * max(self.pairs, 8), self.shovel)
 
     @property
     def stock_for_memory(self) -> int:
@@ -45,7 +47,8 @@ FULL = Scale(
     pairs=3,
     searches=200,
     memory=(10_000, 100_000, 200_000),
-    unsealed=100_000,
+    rounds_beside=8,
+    unsealed=70_000,
     latency_seconds=15.0,
     recovery_seconds=40.0,
     drain_seconds=40.0,
@@ -59,6 +62,7 @@ QUICK = Scale(
     pairs=1,
     searches=200,
     memory=(3_000,),
+    rounds_beside=1,
     unsealed=40_000,
     latency_seconds=4.0,
     recovery_seconds=25.0,

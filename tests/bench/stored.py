@@ -22,13 +22,13 @@ def key_of(number: int) -> BusinessKey:
     return BusinessKey("BillNo", f"COSU{6_300_000_000 + 7 * number}")
 
 
-def load(url: str, count: int) -> float:
-    """Record `count` exchanges, all delivered; the seconds it took."""
+def load(url: str, count: int, body_bytes: int = BODY_BYTES) -> float:
+    """Record `count` exchanges of so many bytes, all delivered; the seconds it took."""
     started = time.perf_counter()
     first = datetime.now(UTC) - SPREAD - timedelta(days=1)
     with open_ledger(url) as ledger:
         for start in range(0, count, BATCH):
-            decisions = list(_decisions(start, min(count, start + BATCH), first, SPREAD / count))
+            decisions = list(_decisions(start, min(count, start + BATCH), first, SPREAD / count, body_bytes))
             names = {name for decision in decisions for name in lookups(decision)}
             with ledger.write(names, decisions[-1].received_at, "0" * 64) as book:
                 book.record([Entry(identity(decision), decision) for decision in decisions])
@@ -37,15 +37,15 @@ def load(url: str, count: int) -> float:
     return time.perf_counter() - started
 
 
-def _decisions(start: int, end: int, first: datetime, step: timedelta) -> Iterator[Decision]:
+def _decisions(start: int, end: int, first: datetime, step: timedelta, body_bytes: int) -> Iterator[Decision]:
     for number in range(start, end):
-        yield _decision(number, first + number * step)
+        yield _decision(number, first + number * step, body_bytes)
 
 
-def _decision(number: int, at: datetime) -> Decision:
+def _decision(number: int, at: datetime, body_bytes: int) -> Decision:
     sender, serial = INTEGRATORS[number % len(INTEGRATORS)], number // len(INTEGRATORS)
     message_id = f"{sender[-5:]}-2026-{serial:09d}"
-    body = message_id.encode().ljust(BODY_BYTES)
+    body = message_id.encode().ljust(body_bytes)
     digest = hashlib.sha256(body).digest()
     exchange = exchange_id(at, sender, digest)
     client_seq_no = BusinessKey("ClientSeqNo", f"BNC{sender[-5:]}-{serial:07d}-26")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from swexchange.cli.auditing import comparing
 from swexchange.cli.wiring_store import sealer
 from swexchange.evidence.auditor import Findings, audit
-from swexchange.settings import from_environment
+from swexchange.settings import Settings, from_environment
 from swexchange.store import open_evidence
 from tests.bench.lab import Lab
 from tests.bench.rate import Rate
@@ -31,7 +31,7 @@ class Verification:
 
 def seal_and_verify(lab: Lab, job: Job) -> Verification:
     """What `audit seal` and `audit verify` do, for the job's database; the daemon is down."""
-    settings = from_environment(setup_of(lab, replace(job, seal_seconds=ANY)).environment())
+    settings = _settings(lab, job)
     with open_evidence(settings.database_url) as log:
         sealing, started = sealer(settings, log), time.monotonic()
         entries = sum(sealing.seal_all(everywhere=True))
@@ -42,3 +42,16 @@ def seal_and_verify(lab: Lab, job: Job) -> Verification:
     if problems:
         raise RuntimeError(f"{len(problems)} things do not fit in the audit log, the first: {problems[0]}")
     return Verification(sealed, verified)
+
+
+def seal_some(lab: Lab, job: Job, least: int) -> None:
+    """Seal so many entries of the job's database, or a few more; the daemon is down."""
+    settings, sealed = _settings(lab, job), 0
+    with open_evidence(settings.database_url) as log:
+        steps = sealer(settings, log).seal_all()
+        while sealed < least:
+            sealed += next(steps)
+
+
+def _settings(lab: Lab, job: Job) -> Settings:
+    return from_environment(setup_of(lab, replace(job, seal_seconds=ANY)).environment())

@@ -28,8 +28,8 @@ def run(rate: float, sealed: int = 0) -> Run:
     return Run(JOB, Rate(int(rate), 1.0), 0.0, {}, {"all are acknowledged": True}, sealed)
 
 
-def latency(p99_ms: float) -> Latency:
-    return Latency(100, 10.0, 1.0, p99_ms, {"one receipt of each": True})
+def latency(*waits_ms: float) -> Latency:
+    return Latency(len(waits_ms), 10.0, waits_ms, {"one receipt of each": True})
 
 
 def test_a_percentile_is_a_value_that_was_seen() -> None:
@@ -75,12 +75,18 @@ def test_a_drain_lasts_from_the_first_arrival_to_the_last_of_the_backlog() -> No
 
 
 def test_ratios_are_of_medians() -> None:
-    """One run that was disturbed changes nothing."""
+    """One run that was disturbed changes nothing; each pair is told all the same."""
     pairs = Pairs([run(100), run(1), run(110)], [run(95), run(1000), run(90)])
     assert pairs.ratio == pytest.approx(0.95)
-    waits = Waits(
-        [latency(10.0), latency(500.0), latency(9.0)], {"sealing": [latency(11.0), latency(1.0), latency(99.0)]}
-    )
+    assert pairs.ratios == pytest.approx([90 / 110, 0.95, 1000])
+    past = Past([run(100), run(90), run(120)], [Rate(150, 1.0)])
+    assert past.ratio == 1.5
+
+
+def test_waits_beside_a_duty_are_those_of_all_rounds_together() -> None:
+    """The worst hundredth of one round is a moment; of all rounds, it is what one may expect."""
+    idle = [latency(*[5.0] * 99, 500.0), latency(*[5.0] * 98, 10.0, 10.0)]
+    waits = Waits(idle, {"sealing": [latency(*[5.0] * 100), latency(*[5.0] * 97, 11.0, 11.0, 99.0)]})
     assert waits.ratio("sealing") == pytest.approx(1.1)
     waits.seen["sealing"] = [Seen(10, 10, 1), Seen(10, 7, 0)]
     assert waits.share("sealing") == 0.7
@@ -88,8 +94,6 @@ def test_ratios_are_of_medians() -> None:
         "sealing, sqlite: at work all the time",
         "sealing, sqlite: something is completed in each round",
     ]
-    past = Past([run(100), run(90), run(120)], [Rate(150, 1.0)])
-    assert past.ratio == 1.5
     assert sealed_share([run(1, sealed=50), run(1, sealed=100)]) == 0.75
 
 
