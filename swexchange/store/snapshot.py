@@ -25,6 +25,7 @@ from swexchange.store.tables import attempt, metadata
 from swexchange.store.version import require_current, version_within
 
 PAGE = 200  # rows held in memory: messages may be large
+UNSYNCED = 8 * 1024 * 1024  # bytes of a file that is written, about, before they are brought to the disk
 TABLES = [table for table in metadata.sorted_tables if table is not attempt]  # workers of that moment: none is left
 
 Advance = Callable[[int], object]
@@ -56,7 +57,7 @@ class Snapshot:
         path.touch(0o600, exist_ok=False)  # it holds every message
         with one_transaction(_fresh(path), str(path)) as target:
             upgrade_within(target)
-            self.copy(target, str(path), advance)
+            self.copy(target, str(path), _synced(path, advance))
         sync(path)
 
     def copy(self, target: Connection, place: str, advance: Advance) -> None:
@@ -90,13 +91,28 @@ def open_saved(path: Path) -> Iterator[Snapshot]:
         yield Snapshot(connection)
 
 
+def _synced(path: Path, advance: Advance) -> Advance:
+    """`advance`, and the file on the disk as far as it is written: all at the end, daemons would wait behind it."""
+    synced = 0
+
+    def go_on(rows: int) -> None:
+        nonlocal synced
+        size = path.stat().st_size
+        if size - synced >= UNSYNCED:
+            sync(path)
+            synced = size
+        advance(rows)
+
+    return go_on
+
+
 def _fresh(path: Path) -> Engine:
     """A new SQLite file, to be written once and as fast as it goes."""
     engine = sqlalchemy.create_engine(f"sqlite:///{path}", hide_parameters=True)
 
     @sqlalchemy.event.listens_for(engine, "connect")
     def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
-        for pragma in (f"page_size={SQLITE_PAGE}", "journal_mode=OFF", "synchronous=OFF", "cache_size=-100000"):
+        for pragma in (f"page_size={SQLITE_PAGE}", "journal_mode=OFF", "synchronous=OFF", "cache_size=-16000"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine

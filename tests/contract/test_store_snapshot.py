@@ -8,6 +8,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from swexchange.store import (
     open_holds,
     open_ledger,
     open_replays,
+    snapshot,
     version,
 )
 from swexchange.store.lost import lost
@@ -181,6 +183,18 @@ def test_more_than_a_page_in_order(database: Database, ledger: FullLedger, empty
     move(database, saved, empty)
     found = empty.rows("SELECT exchange_id FROM exchange ORDER BY seq")
     assert [number for (number,) in found] == [decision.exchange_id for decision in decisions]
+
+
+def test_a_saved_file_reaches_the_disk_as_it_grows(
+    database: Database, ledger: FullLedger, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all of it at the end, when daemons would wait behind it."""
+    synced: list[int] = []
+    monkeypatch.setattr(snapshot, "sync", lambda path: synced.append(path.stat().st_size))
+    record(ledger, *(replace(accepted(f"M{n}"), body=bytes(100_000)) for n in range(2 * PAGE)))
+    save(database, saved)
+    assert synced[0] < saved.stat().st_size
+    assert synced[-1] == saved.stat().st_size
 
 
 def test_golden_evidence_is_still_proved(empty: Database, saved: Path, tmp_path: Path) -> None:
