@@ -19,14 +19,17 @@ BEFORE_COMMIT = ("taken", "decided", "reconciled", "recorded")
 GROUPS = Path("/sys/fs/cgroup/memory")  # of cgroup v1
 OUT_OF_MEMORY, LARGE, BYTES = 4, 10, 2_000_000  # times; messages that fill the memory each time, and the size of each
 SPARE = 4 << 20  # bytes that are left before
+# A batch of 5 has ten copies, messages and receipts: its first, its middle, its last.
+WITHIN_A_BATCH = ("table-recorded", "copy-handed-over", "copy-confirmed")
+OF_A_BATCH = (1, 5, 10)
 AFTER_COMMIT = ("committed", "published", "settled", "acknowledged")
 
 
-def _doomed(scene: Scene, points: tuple[str, ...]) -> None:
-    """One start for each point and each of its first three passes, in batches of 5; then an ordinary one."""
+def _doomed(scene: Scene, points: tuple[str, ...], passes: tuple[int, ...] = (1, 2, 3)) -> None:
+    """One start for each point and each of its passes, in batches of 5; then an ordinary one."""
     scene.supervisor.script = [
         Start(arguments=ALONE, environment={"SWX_CRASH_AT": f"{point}:{number}", "SWX_BATCH": "5"})
-        for number in (1, 2, 3)
+        for number in passes
         for point in points
     ]
 
@@ -153,6 +156,15 @@ FAULTS = (
         lambda scene: _doomed(scene, AFTER_COMMIT),
         short=(SQLITE,),
         deaths=12,
+        rate=10,
+    ),
+    Fault(
+        "crash within a batch",
+        "F1 F2 F3",
+        "the process dies at the 1st, 5th and 10th table, copy handed over and confirm",
+        _until_script_is_done,
+        lambda scene: _doomed(scene, WITHIN_A_BATCH, OF_A_BATCH),
+        deaths=9,
         rate=10,
     ),
     Fault(
