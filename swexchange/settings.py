@@ -78,10 +78,28 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _convert(name: str, text: str, kind: type[str | int | float]) -> str | int | float:
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
         raise ConfigFault(f"{variable(name)}={text!r} is not {wanted}", where="environment") from None
+    if not isinstance(value, str):
+        least, most = BOUNDS[name]
+        if not least <= value <= most:  # not a number is not between them either
+            what = f"{variable(name)}={text} is not between {least:g} and {most}"
+            raise ConfigFault(what, where="environment")
+    return value
 
 
 DEFAULTS: Mapping[str, str | int | float] = {name: getattr(Settings(), name) for name in Settings.__dataclass_fields__}
+BOUNDS: Mapping[str, tuple[float, int]] = {  # of numbers: a value outside would do something else than it says
+    "seal_seconds": (0.1, 86_400),
+    "batch": (1, 30_000),  # twice as many are prefetched, which AMQP counts in 16 bits; it takes 0 for all there are
+    "batch_bytes": (1, 2**30),
+    "backlog_stop": (1, 2**60),
+    "backlog_resume": (0, 2**60),
+    "disk_stop_mb": (0, 2**40),
+    "disk_resume_mb": (1, 2**40),
+    "confirm_seconds": (0.1, 3_600),
+    "memory_mb": (1, 2**40),
+    "metrics_port": (0, 65_000),  # and more processes behind it
+}
