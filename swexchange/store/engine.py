@@ -117,10 +117,13 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if read_only:
-            connection.exec_driver_sql("BEGIN")
-        else:
-            _begin_immediate(connection)
+        # Past SQLAlchemy, which takes ten times as long over a statement as SQLite over these.
+        driver: Any = connection.connection.driver_connection
+        with as_sqlalchemy(connection, "BEGIN"):
+            if read_only:
+                driver.execute("BEGIN")
+            else:
+                _begin_immediate(driver)
 
     return engine
 
@@ -131,22 +134,22 @@ def _sha256(value: object) -> bytes | None:
     return hashlib.sha256(known).digest() if isinstance(known, bytes) else None
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin_immediate(driver: sqlite3.Connection) -> None:
     """Wait for the one write lock, looking every millisecond: SQLite's own handler sleeps up to 100."""
     deadline = time.monotonic() + BUSY_SECONDS
-    connection.exec_driver_sql(_IMPATIENT)
+    driver.execute(_IMPATIENT)
     try:
         while True:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            except exc.OperationalError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(LOOK_SECONDS)
             else:
                 return
     finally:
-        connection.exec_driver_sql(_PATIENT)
+        driver.execute(_PATIENT)
 
 
 def _check_postgresql(connection: Any, _record: object) -> None:
