@@ -5,7 +5,7 @@ Implements upstream.Backlog, and the operator's last word on a copy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Connection,
-    Select,
     and_,
     bindparam,
     exists,
@@ -24,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 
@@ -69,16 +70,17 @@ class Backlog(Database):
     def hold(self, name: str, holder: str, now: datetime, seconds: float) -> Standing | None:
         """Take or keep the lease of an upstream; how it stands, None where another holds it."""
         at, until = rows.microseconds(now), rows.microseconds(now + timedelta(seconds=seconds))
-        mine = or_(upstream.c.holder == holder, has_come(upstream.c.held_until, at - 1, FARTHEST_LEASE))
+        asked = {"of": name, "by": holder, "before": at - 1, "until": until}
         with self._writing(synced=False) as connection:
-            if connection.execute(select(upstream.c.name).where(upstream.c.name == name)).first() is None:
-                # Two at the same moment: one is refused by the primary key, and finds the row next time.
-                row = {"name": name, "holder": holder, "held_until": until, **_told(Standing())}
-                connection.execute(insert(upstream), row)
-                return Standing()
-            taken = update(upstream).where(upstream.c.name == name, mine).values(holder=holder, held_until=until)
-            found = connection.execute(taken.returning(*upstream.c)).mappings().first()
-            return None if found is None else standing_of(found)
+            found = connection.execute(_taken, asked).mappings().first()
+            if found is not None:
+                return standing_of(found)
+            if connection.execute(select(upstream.c.name).where(upstream.c.name == name)).first() is not None:
+                return None
+            # Two at the same moment: one is refused by the primary key, and finds the row next time.
+            row = {"name": name, "holder": holder, "held_until": until, **_told(Standing())}
+            connection.execute(insert(upstream), row)
+            return Standing()
 
     def release(self, name: str, holder: str) -> None:
         """Give the lease back, so that another need not wait for its end."""
@@ -95,15 +97,14 @@ class Backlog(Database):
             "sampled_stored": sample.stored,
         }
         with self._writing(synced=False) as connection:
-            row = {**_told(standing), **looked}
-            connection.execute(update(upstream).where(upstream.c.name == name).values(row))
+            connection.execute(_told_of, {"of": name, **_told(standing), **looked})
 
     # -- what is forwarded
 
     def newest(self) -> int:
         """A mark between what is recorded and what will be: the boundary of backlog and live traffic."""
         with self._reading() as connection:
-            last = connection.execute(select(func.max(batch.c.id))).scalar() or 0
+            last = connection.execute(_newest).scalar() or 0
         return int(last) * POSITIONS + POSITIONS - 1
 
     def size(self, recipients: Collection[str]) -> tuple[int, datetime | None]:
@@ -123,8 +124,11 @@ class Backlog(Database):
         """
         asked = {"boundary": boundary, "most": most, "at": rows.microseconds(now)}
         with self._reading() as connection:
-            live, backlog = [_found(connection, heads, recipients, asked) for heads in _live_and_backlog]
-            return _within(connection, share(live, backlog, most, weights), max_bytes)
+            found = sorted(
+                (seq, n) for to in recipients for seq, n in connection.execute(_live_and_backlog, {"to": to, **asked})
+            )
+            live, backlog = ([key for key in found if (key[0] > boundary) == is_live] for is_live in (True, False))
+            return _within(connection, share(live[:most], backlog[:most], most, weights), max_bytes)
 
     def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were taken; not synced: a crash has them sent again with equal ids.
@@ -172,52 +176,59 @@ _confirmed = (
 )
 
 
-def _heads(is_head: ColumnElement[bool]) -> tuple[Select[int, int], Select[int, int]]:
-    """What asks for copies that are first in their lane and whose time has come, the oldest first: live, then backlog.
+def _heads(is_head: ColumnElement[bool]) -> CompoundSelect[int, int]:
+    """What asks for copies that are first in their lane and whose time has come, the oldest of live and of backlog.
 
-    By recipient `to`, one by one: each is a range of an index.
+    By recipient `to`, one by one: each half is a range of an index.
     """
     at, most, boundary = (bindparam(name, type_=BigInteger) for name in ("at", "most", "boundary"))
     heads = select(copy.c.seq, copy.c.n).where(QUEUED, copy.c.recipient == bindparam("to"), is_due(at), is_head)
     heads = heads.order_by(copy.c.seq, copy.c.n).limit(most)
-    return heads.where(copy.c.seq > boundary), heads.where(copy.c.seq <= boundary)
+    halves = (heads.where(copy.c.seq > boundary), heads.where(copy.c.seq <= boundary))
+    return union_all(*(select(half.subquery()) for half in halves))
 
 
 # Made once too: asked in every pass of a forwarder, and mostly there is nothing.
 _live_and_backlog = _heads(_is_head)
+_newest = select(func.max(batch.c.id))
+_expired = has_come(upstream.c.held_until, bindparam("before", type_=BigInteger), FARTHEST_LEASE)
+_taken = (
+    update(upstream)
+    .where(upstream.c.name == bindparam("of"), or_(upstream.c.holder == bindparam("by"), _expired))
+    .values(holder=bindparam("by"), held_until=bindparam("until", type_=BigInteger))
+    .returning(*upstream.c)
+)
+_told_of = update(upstream).where(upstream.c.name == bindparam("of"))
+_waiting = select(copy.c.recipient, func.count(), func.min(copy.c.seq)).where(QUEUED).group_by(copy.c.recipient)
+_received_at = select(exchange.c.received_at).where(exchange.c.seq == bindparam("of"))
 
 
-def _found(
-    connection: Connection, heads: Select[int, int], recipients: Collection[str], asked: Mapping[str, int]
-) -> list[Key]:
-    found = [(seq, n) for to in recipients for seq, n in connection.execute(heads, {"to": to, **asked})]
-    return sorted(found)[: asked["most"]]
+_these = tuple_(copy.c.seq, copy.c.n).in_(bindparam("keys", expanding=True))
+_size = func.coalesce(func.length(copy.c.body), func.length(exchange.c.body))
+_sized = select(copy.c.seq, copy.c.n, _size).join_from(copy, exchange, exchange.c.seq == copy.c.seq).where(_these)
+_these_copies = copies_query().where(_these)
 
 
 def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> list[Copy]:
     """The copies of these keys, as long as their bodies fit: a body may be megabytes, so sizes are asked first."""
     if not keys:
         return []
-    these = tuple_(copy.c.seq, copy.c.n)
-    size = func.coalesce(func.length(copy.c.body), func.length(exchange.c.body))
-    sized = select(copy.c.seq, copy.c.n, size).join_from(copy, exchange, exchange.c.seq == copy.c.seq)
-    sizes = {(seq, n): length for seq, n, length in connection.execute(sized.where(these.in_(keys)))}
+    sizes = {(seq, n): length for seq, n, length in connection.execute(_sized, {"keys": keys})}
     ends = list(accumulate(sizes[key] for key in keys))
     fitting = [key for key, end in zip(keys, ends, strict=True) if end <= max_bytes] or keys[:1]
-    found = connection.execute(copies_query().where(these.in_(fitting))).mappings()
+    found = connection.execute(_these_copies, {"keys": fitting}).mappings()
     by_key = {(row["seq"], row["n"]): rows.copy_of(row) for row in found}
     return [by_key[key] for key in fitting]
 
 
 def waiting_upstream(connection: Connection) -> dict[str, tuple[int, datetime]]:
     """Queued copies by recipient: how many, and when the oldest was received."""
-    columns = (copy.c.recipient, func.count(), func.min(copy.c.seq))
-    grouped = connection.execute(select(*columns).where(QUEUED).group_by(copy.c.recipient)).all()
+    grouped = connection.execute(_waiting).all()
     return {recipient: (count, _received(connection, oldest)) for recipient, count, oldest in grouped}
 
 
 def _received(connection: Connection, seq: int) -> datetime:
-    return rows.moment(connection.execute(select(exchange.c.received_at).where(exchange.c.seq == seq)).scalar_one())
+    return rows.moment(connection.execute(_received_at, {"of": seq}).scalar_one())
 
 
 def standing_of(row: rows.Row) -> Standing:

@@ -7,7 +7,21 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
 from swexchange.store import rows
@@ -68,13 +82,13 @@ class FullLedger(Ledger):
         at = rows.microseconds(now)
         if remote != self._remote:
             self._reassign(at, remote)
-        if not self._anything(_doubtful(at).limit(1), _due(at).limit(1)):
+        if not self._is_there(_anything_due, at):
             return ()
         with self._writing(synced=False) as connection:
             _doubt(connection, at)
             _hand_over(connection, at, remote)
-            own = _due(at).where(copy.c.recipient.not_in(remote)).limit(limit)
-            claimed = connection.execute(_skipping(connection, own)).all()
+            own = _due.where(copy.c.recipient.not_in(remote)).order_by(copy.c.due_at).limit(limit)
+            claimed = connection.execute(_skipping(connection, own), {"at": at}).all()
             # Both: SQLite finds no index for the pairs alone.
             keys = and_(
                 copy.c.seq.in_({seq for seq, _ in claimed}),
@@ -95,7 +109,7 @@ class FullLedger(Ledger):
     def _reassign(self, at: int, remote: Set[str]) -> None:
         """Who is behind an upstream may have changed: all that is owed goes where the rules now say."""
         others, theirs = and_(QUEUED, copy.c.recipient.not_in(remote)), _theirs(remote)
-        if self._anything(*(select(copy.c.seq).where(some).limit(1) for some in (others, theirs))):
+        if self._is_there(select(or_(*(select(copy.c.seq).where(some).exists() for some in (others, theirs)))), at):
             with self._writing(synced=False) as connection:
                 connection.execute(update(copy).where(others).values(state="due", due_at=at, lane=None))
                 while _hand_over(connection, at, remote):
@@ -105,12 +119,11 @@ class FullLedger(Ledger):
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent; see forwarder.Outstanding."""
         at = rows.microseconds(now)
-        due = and_(WAITING, has_come(exchange.c.next_try, at, LONGEST_WAIT))
-        query = select(exchange).where(due).order_by(exchange.c.next_try).limit(limit)
-        if not self._anything(select(exchange.c.seq).where(due).limit(1)):
+        if not self._is_there(_anything_waiting, at):
             return ()
+        query = select(exchange).where(_waits).order_by(exchange.c.next_try).limit(limit)
         with self._writing(synced=False) as connection:
-            found = connection.execute(_skipping(connection, query)).mappings().all()
+            found = connection.execute(_skipping(connection, query), {"at": at}).mappings().all()
             for row in found:
                 tries = row["tries"] or 0
                 pause = min(LONGEST_WAIT, SECOND * 2 ** min(tries, 10))
@@ -118,19 +131,20 @@ class FullLedger(Ledger):
                 connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
             return [rows.decision_of(row, "") for row in found]
 
-    def _anything(self, *queries: Select[Any]) -> bool:
+    def _is_there(self, query: Select[bool], at: int) -> bool:
         """A look without the writers' lock: there is nearly never anything."""
         with self._reading() as connection:
-            return any(connection.execute(query).first() is not None for query in queries)
+            return bool(connection.execute(query, {"at": at}).scalar_one())
 
 
-def _doubtful(at: int) -> Select[Any]:
-    left = or_(batch.c.committed_at <= at - DOUBTFUL_AFTER, batch.c.committed_at > at + DOUBTFUL_AFTER)
-    return select(batch.c.id).where(batch.c.settled_at.is_(None), left)
-
-
-def _due(at: int) -> Select[Any]:
-    return select(copy.c.seq, copy.c.n).where(DUE, is_due(at)).order_by(copy.c.due_at)
+# Made once: asked every second by every worker, and mostly there is nothing.
+_at: BindParameter[int] = bindparam("at", type_=BigInteger)
+_left = or_(batch.c.committed_at <= _at - DOUBTFUL_AFTER, batch.c.committed_at > _at + DOUBTFUL_AFTER)
+_doubtful = select(batch.c.id).where(batch.c.settled_at.is_(None), _left)
+_due = select(copy.c.seq, copy.c.n).where(DUE, is_due(_at))
+_waits = and_(WAITING, has_come(exchange.c.next_try, _at, LONGEST_WAIT))
+_anything_due = select(or_(_doubtful.exists(), _due.exists()))
+_anything_waiting = select(select(exchange.c.seq).where(_waits).exists())
 
 
 def _theirs(remote: Set[str]) -> ColumnElement[bool]:
@@ -156,7 +170,7 @@ def _skipping(connection: Connection, query: Select[Any]) -> Select[Any]:
 
 def _doubt(connection: Connection, at: int) -> None:
     """Batches that nobody settled: every copy of theirs is due, one by one, from now on."""
-    for (number,) in connection.execute(_doubtful(at).limit(100)).all():
+    for (number,) in connection.execute(_doubtful.limit(100), {"at": at}).all():
         first = number * POSITIONS
         of_batch = and_(copy.c.seq >= first, copy.c.seq < first + POSITIONS, copy.c.state.is_(None))
         connection.execute(update(copy).where(of_batch).values(state="due", due_at=at, tries=0))
