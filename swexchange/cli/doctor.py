@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import click
 
-from swexchange import backup, keyfile
-from swexchange.broker import Server, Topology, admin, management
-from swexchange.broker.management import Management
-from swexchange.broker.topology import DAEMON, INTAKE, Tenancy
-from swexchange.cli import exits
+from swexchange import backup
+from swexchange.broker.topology import Tenancy
+from swexchange.cli import checks, exits
 from swexchange.cli.backlog import intake_standstill
+from swexchange.cli.checks import Check, as_checks, checked, look_into, one_broker
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
-from swexchange.cli.topology import wanted
 from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules
-from swexchange.cli.wiring_broker import server
 from swexchange.cli.wiring_store import log_key, refuse_rolled_back_log
 from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
 from swexchange.core.rulebook import Upstream
-from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid, StoreDown
-from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
-from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
+from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid
 from swexchange.health.intake import judge_intake
 from swexchange.health.keeping import judge_archiving, judge_backup, judge_files, judge_pruning
-from swexchange.health.machine import judge_clock, judge_keys
-from swexchange.health.problem import Danger, Problem
+from swexchange.health.problem import Danger
 from swexchange.health.witness import judge_witness
 from swexchange.observe import utc_now
 from swexchange.rules.load import load_retention, load_upstreams
@@ -39,22 +33,9 @@ from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import open_audit_log, open_evidence, open_pruning, version
 from swexchange.store.engine import folder_of
-from swexchange.store.look import look as look_at_database
 
 NOT_OURS_TO_SEE = (401, 403)  # HTTP: the management API is there, but not for this user
 _WORDS = {None: "ok", Danger.RISK: "note", Danger.STOP: "WRONG", Danger.LOSS: "LOSES"}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing the doctor looked at."""
-
-    name: str
-    said: str
-    danger: Danger | None = None  # None = all is well
-    why: str = ""
-    do: str = ""
-    where: str = ""  # the queue, node, user, ... that it is about
 
 
 @cli.command()
@@ -69,16 +50,16 @@ def doctor(settings: Settings, as_json: bool) -> None:
     upstream's broker is looked at as far as it lets this platform's user.
     Exit code 1: something is WRONG or LOSES messages.
     """
-    checks = [check for look in _LOOKS for check in _looked(look.__name__.strip("_"), partial(look, settings))]
-    emit([asdict(c) for c in checks], as_json, lambda: table(list(_rows(checks))))
-    well = all(c.danger in (None, Danger.RISK) for c in checks)
+    found = [check for look in _LOOKS for check in _looked(look.__name__.strip("_"), partial(look, settings))]
+    emit([asdict(check) for check in found], as_json, lambda: table(list(_rows(found))))
+    well = all(check.danger in (None, Danger.RISK) for check in found)
     raise SystemExit(exits.DONE if well else exits.PROBLEMS)
 
 
-def _rows(checks: Iterable[Check]) -> Iterator[tuple[str, str, str]]:
+def _rows(found: Iterable[Check]) -> Iterator[tuple[str, str, str]]:
     """Lines for people; what is wrong with many things alike is said once."""
     alike: dict[Check, list[str]] = {}
-    for check in checks:
+    for check in found:
         alike.setdefault(replace(check, where=""), []).append(check.where)
     for check, places in alike.items():
         where = f"{', '.join(places[:3])}{f' and {len(places) - 3} more' if len(places) > 3 else ''}: "
@@ -96,18 +77,6 @@ def _looked(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
         yield Check(name, str(fault), Danger.STOP)
 
 
-def _found(name: str, problems: Iterable[Problem], else_said: str) -> Iterator[Check]:
-    """The problems as checks; where there is none but risks, also that all is well."""
-    checks = _checks(name, problems)
-    yield from checks
-    if all(check.danger is Danger.RISK for check in checks):
-        yield Check(name, else_said)
-
-
-def _checks(name: str, problems: Iterable[Problem]) -> list[Check]:
-    return [Check(name, p.what, p.danger, p.why, p.do, p.name) for p in problems]
-
-
 def _rules(settings: Settings) -> Iterator[Check]:
     with Explainer(proven=settings.cache_folder) as explainer:
         rules = load_rules(settings, explainer)
@@ -121,21 +90,6 @@ def _rules(settings: Settings) -> Iterator[Check]:
     key = rules.platform.key
     if key and (trouble := rules.keys[key.id].trouble(now)):
         yield Check("keys", trouble, Danger.STOP, "Nobody can trust its receipts", "Name another under platform: key:")
-
-
-def _keys(settings: Settings) -> Iterator[Check]:
-    loose = [str(path) for path in keyfile.loose(settings.key_folders)]
-    yield from _found("keys", judge_keys(loose), "private keys are their owner's alone")
-
-
-def _database(settings: Settings) -> Iterator[Check]:
-    state = look_at_database(settings.database_url)
-    if isinstance(state, Postgresql):
-        yield from _found("database", judge_postgresql(state), f"{state.where} keeps what it commits")
-        yield from _found("clock", judge_clock("PostgreSQL", state.clock, utc_now()), "PostgreSQL's agrees with ours")
-    else:
-        said = f"{state.free / 1e9:.1f} GB free at {state.folder}"
-        yield from _found("disk", judge_sqlite(state), said)
 
 
 def _version(settings: Settings) -> Iterator[Check]:
@@ -152,7 +106,7 @@ def _intake(settings: Settings) -> Iterator[Check]:
         now = log.open(utc_now())
         found = intake_standstill(settings, now.due, log.queued())
     since = local_time(now.last_received) if now.last_received else ""
-    yield from _found("intake", judge_intake(found, since), "no watermark holds it back")
+    yield from checked("intake", judge_intake(found, since), "no watermark holds it back")
 
 
 def _sealing(settings: Settings) -> Iterator[Check]:
@@ -187,7 +141,7 @@ def _witnesses(settings: Settings) -> Iterator[Check]:
     for name, seen in witnesses_of(settings).items():
         size, at = (seen.size, seen.at) if seen else (0, None)
         problems = judge_witness(name, size, at, head.size if head else 0, utc_now())
-        yield from _found("witness", problems, f"{name} has signed {size} entries")
+        yield from checked("witness", problems, f"{name} has signed {size} entries")
 
 
 def _archives(settings: Settings) -> Iterator[Check]:
@@ -203,7 +157,7 @@ def _archives(settings: Settings) -> Iterator[Check]:
     problems = [*judge_archiving(state, keep, now), *judge_files(names, there, emptied)]
     problems += judge_pruning(full, now - keep) if keep else []
     if state.sealed:
-        yield from _found("archive", problems, f"{state.archived} of {state.sealed} entries in {len(known)} files")
+        yield from checked("archive", problems, f"{state.archived} of {state.sealed} entries in {len(known)} files")
 
 
 def _backups(settings: Settings) -> Iterator[Check]:
@@ -217,17 +171,8 @@ def _backups(settings: Settings) -> Iterator[Check]:
         yield Check("backup", str(fault), Danger.RISK)
         return
     at = found.begun_at if found else None
-    old = _checks("backup", judge_backup(at, settings.backups, utc_now()))
+    old = as_checks("backup", judge_backup(at, settings.backups, utc_now()))
     yield from old or [Check("backup", f"the newest in {settings.backups} is of {at and local_time(at)}")]
-
-
-def _broker(settings: Settings) -> Iterator[Check]:
-    broker, needs = server(settings), wanted(settings)
-    deeper = Management(settings.management_url) if settings.management_url else None
-    found = _look_into(broker, deeper)
-    yield from _one_broker(broker, found, needs, "Set SWX_MANAGEMENT_URL")
-    if found:
-        yield from _held_apart(found, needs, str(broker.parameters().credentials.username))
 
 
 def _upstreams(settings: Settings) -> Iterator[Check]:
@@ -244,62 +189,26 @@ def _upstream(settings: Settings, upstream: Upstream) -> Iterator[Check]:
     do = f"Put a URL into upstream-{upstream.name}.management.url, if you are given one"
     found = None
     try:
-        found = _look_into(broker, upstream_management(settings, upstream.name))
+        found = look_into(broker, upstream_management(settings, upstream.name))
     except BrokerLost as fault:
         if fault.code not in NOT_OURS_TO_SEE:
             raise
         do = fault.do
-    for check in _one_broker(broker, found, Tenancy(upstream), do):
+    for check in one_broker(broker, found, Tenancy(upstream), do):
         is_for_others = check.danger and check.where and check.name != "clock"
         yield replace(check, do=f"Ask who runs that broker: {check.do}") if is_for_others else check
 
 
-def _look_into(broker: Server, deeper: Management | None) -> Broker | None:
-    """What the management API shows of a broker's vhost; None without one."""
-    return management.look(deeper, broker.parameters().virtual_host) if deeper else None
-
-
-def _one_broker(broker: Server, found: Broker | None, needs: Needs, do: str) -> Iterator[Check]:
-    """What holds for any broker that messages go through: what must exist there does, and keeps them.
-
-    `do`: what lets us look into it, where nothing was found because we may not.
-    """
-    yield Check("broker", f"RabbitMQ {admin.server_version(broker)} at {broker.where}")
-    if not found:
-        otherwise = admin.check_settings(broker, needs) if isinstance(needs, Topology) else []
-        yield from _found("topology", [*admin.check(broker, needs), *otherwise], "everything exists")
-        why = "Queue types, limits, policies, permissions and disk alarms are not shown by AMQP"
-        yield Check("broker", "not looked into", Danger.RISK, why, do)
-        return
-    yield from _found("topology", judge_topology(found, needs), "exchanges, queues and policies keep messages")
-    yield from _found("nodes", judge_nodes(found), "no alarm")
-    if found.clock:
-        yield from _found("clock", judge_clock("RabbitMQ", found.clock, utc_now()), "RabbitMQ's agrees with ours")
-
-
-def _held_apart(found: Broker, needs: Topology, user: str) -> Iterator[Check]:
-    """Who else may touch what goes through our broker; `user` is the daemon's."""
-    yield from _found("consumers", judge_takers(found, INTAKE, user), f"nobody else takes from {INTAKE}")
-    if found.permissions is None:
-        why = "Somebody may be allowed to take or delete what is not theirs"
-        yield Check("permissions", "not looked at", Danger.RISK, why, "Use an administrator in SWX_MANAGEMENT_URL")
-        return
-    ours = [replace(p, user=user) if p.user == DAEMON else p for p in needs.permissions()]
-    yield from _found("permissions", judge_permissions(found, ours, needs), "everybody may do their part alone")
-
-
-def before_start(settings: Settings) -> list[Check]:
-    """What is not well of what `run` looks at: quick, and without the rules, which are read at their own place.
-
-    Who cannot be asked now is found, too. Raises ConfigFault for a wrong setting, which no start survives.
-    """
-    found: list[Check] = []
-    for look in (_keys, _database, _broker):
-        try:
-            found += look(settings)
-        except (BrokerLost, StoreDown) as fault:
-            found.append(Check(look.__name__.strip("_"), str(fault), Danger.STOP))
-    return [check for check in found if check.danger]
-
-
-_LOOKS = (_rules, _keys, _database, _version, _intake, _sealing, _witnesses, _archives, _backups, _broker, _upstreams)
+_LOOKS = (
+    _rules,
+    checks.keys,
+    checks.database,
+    _version,
+    _intake,
+    _sealing,
+    _witnesses,
+    _archives,
+    _backups,
+    checks.broker,
+    _upstreams,
+)

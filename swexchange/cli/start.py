@@ -47,7 +47,7 @@ def _refuse_losses(settings: Settings) -> None:
 
     A broker or a database that cannot be asked is no reason not to start: the worker waits for it.
     """
-    from swexchange.cli.doctor import before_start  # noqa: PLC0415 - a worker that is replaced does without
+    from swexchange.cli.checks import before_start  # noqa: PLC0415 - a worker that is replaced does without
 
     found, log = before_start(settings), structlog.get_logger()
     for check in found:

@@ -29,6 +29,7 @@ def test_every_command_is_known_by_name_before_it_is_imported() -> None:
         ("swexchange.cli", {"sqlalchemy", "pika", "prometheus_client"}),
         ("swexchange.cli.run", {"lxml", "sqlalchemy", "pika", "prometheus_client"}),
         ("swexchange.cli.start", {"sqlalchemy", "alembic", "swexchange.cli.work"}),
+        ("swexchange.cli.checks", {"alembic", "swexchange.schemas", "swexchange.core.decide", "swexchange.cli.doctor"}),
         ("swexchange.cli.sealing", {"lxml", "alembic", "pika", "yaml", "swexchange.core.rulebook"}),
         ("swexchange.cli.asking", {"lxml", "alembic", "yaml", "swexchange.core.rulebook"}),
         ("swexchange.cli.work", {"alembic", "xmlschema"}),
