@@ -18,7 +18,7 @@ from swexchange.core.forecast import Sample, forecast
 from swexchange.core.watermark import Standstill, standstill
 from swexchange.errors import ConfigFault
 from swexchange.observe import utc_now
-from swexchange.rules.load import load_parties
+from swexchange.rules.load import load_remote
 from swexchange.settings import Settings
 from swexchange.store import open_audit_log, open_backlog
 from swexchange.store.audit_log import AuditLog, UpstreamTrail
@@ -48,11 +48,10 @@ def intake_standstill(settings: Settings, due: Mapping[str, int], queued: Queued
 def behind_upstreams(settings: Settings) -> dict[str, str]:
     """The upstream of each participant behind one; with wrong rules none is known, which is said."""
     try:
-        participants, _ = load_parties(Path(settings.routes))
+        return load_remote(Path(settings.routes))
     except ConfigFault as fault:
         click.echo(f"{fault}: who is behind an upstream is not known", err=True)
         return {}
-    return {p.id: p.upstream for p in participants.values() if p.upstream}
 
 
 def _told(

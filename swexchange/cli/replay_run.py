@@ -22,7 +22,7 @@ from swexchange.core.replay import Done, How
 from swexchange.errors import Fault
 from swexchange.observe import utc_now
 from swexchange.replay.run import Accepting, Ending, Pace, Run
-from swexchange.rules.load import load_parties
+from swexchange.rules.load import load_remote
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from swexchange.store import Runner, Running, open_ledger, open_running
@@ -87,7 +87,8 @@ def run(settings: Settings, /, plan_id: str, reason: str, as_json: bool, **pace:
 def _run(settings: Settings, running: Running, plan_id: str, pace: Pace) -> Ending:
     planned = running.get(plan_id)
     with _accepting(settings, planned.how) as accepting:
-        remote = accepting.rules.remote if accepting else _remote(settings)
+        # All that sending stored copies asks of the rules.
+        remote = accepting.rules.remote if accepting else load_remote(Path(settings.routes)).keys()
         running.take(accepting.rules.digest if accepting else "", utc_now(), remote)
         left = planned.items - planned.counts.get("sent", 0)
         stop = threading.Event()
@@ -110,12 +111,6 @@ def _run(settings: Settings, running: Running, plan_id: str, pace: Pace) -> Endi
             if why != Ending.COMPLETE and running.get(plan_id).state == "stopped":
                 click.echo(f"{why}; `swexchange replay run {plan_id} --reason ...` goes on", err=True)
     return ending
-
-
-def _remote(settings: Settings) -> frozenset[str]:
-    """Who is behind an upstream: all that sending stored copies asks of the rules. Raises RulesInvalid."""
-    participants, _ = load_parties(Path(settings.routes))
-    return frozenset(one.id for one in participants.values() if one.upstream)
 
 
 @contextmanager

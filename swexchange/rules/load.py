@@ -59,6 +59,12 @@ def load_parties(path: Path) -> tuple[dict[str, Participant], dict[str, Key]]:
     return parties
 
 
+def load_remote(path: Path) -> dict[str, str]:
+    """Of each participant behind an upstream, which: quick. Raises RulesInvalid."""
+    participants, _ = load_parties(path)
+    return {one.id: one.upstream for one in participants.values() if one.upstream}
+
+
 def load_upstreams(path: Path) -> dict[str, Upstream]:
     """The upstreams alone: quick. Raises RulesInvalid."""
     sheet = _sheet(yamlfile.read(path))
