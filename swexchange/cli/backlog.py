@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,16 @@ def upstreams(settings: Settings, audit_log: AuditLog, waiting: Queued, now: dat
     """Each upstream that was ever forwarded to or that something waits for, with its forecast."""
     behind = behind_upstreams(settings)
     trails = {trail.name: trail for trail in audit_log.upstreams()}
-    stored, found = audit_log.stored(), []
+    stored, room, found = audit_log.stored(), disk_room(settings)(), []
     for name in sorted(trails.keys() | {behind.get(recipient, recipient) for recipient in waiting}):
         mine = [waiting[recipient] for recipient in waiting if behind.get(recipient, recipient) == name]
         size, oldest = sum(count for count, _ in mine), min((at for _, at in mine), default=None)
-        found.append(_told(settings, name, trails.get(name), size, oldest, stored, now))
+        told: dict[str, Any] = {"name": name, "backlog": size, "oldest": _time(oldest)}
+        if trail := trails.get(name):
+            told |= _growth(trail, Sample(now, size, trail.standing.sent, stored), room) | _standing(trail, now)
+        else:
+            told |= {"breaker": "", "reason": "no forwarder has run yet: start `swexchange run`"}
+        found.append(told)
     return found
 
 
@@ -54,38 +59,38 @@ def behind_upstreams(settings: Settings) -> dict[str, str]:
         return {}
 
 
-def _told(
-    settings: Settings,
-    name: str,
-    trail: UpstreamTrail | None,
-    size: int,
-    oldest: datetime | None,
-    stored: int,
-    now: datetime,
-) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": name, "backlog": size, "oldest": local_time(oldest) if oldest else ""}
-    if trail is None:
-        return {**told, "breaker": "", "reason": "no forwarder has run yet: start `swexchange run`"}
-    standing = trail.standing
-    if trail.sample:
-        current = Sample(now, size, standing.sent, stored)
-        room = disk_room(settings)()
-        seen = forecast(trail.sample, current, standing.pace, room)
-        told["growth_per_minute"] = round(seen.growth * 60, 1)
-        for label, duration in (("drained_in", seen.drained_in), ("disk_full_in", seen.disk_full_in)):
-            told[label] = "" if duration is None else str(duration).partition(".")[0]
-        if room is None:
-            told["disk_full_in"] = "not seen from here"  # PostgreSQL's disk
-        told["database_mb_a_day"] = round(seen.filling * 86_400 / MB)
-    away = now > trail.held_until
+def _growth(trail: UpstreamTrail, current: Sample, room: int | None) -> dict[str, Any]:
+    """What becomes of backlog and disk, by an earlier look of the forwarder; {} before there was one."""
+    if trail.sample is None:
+        return {}
+    seen = forecast(trail.sample, current, trail.standing.pace, room)
     return {
-        **told,
+        "growth_per_minute": round(seen.growth * 60, 1),
+        "drained_in": _duration(seen.drained_in),
+        # PostgreSQL's disk is not seen.
+        "disk_full_in": "not seen from here" if room is None else _duration(seen.disk_full_in),
+        "database_mb_a_day": round(seen.filling * 86_400 / MB),
+    }
+
+
+def _standing(trail: UpstreamTrail, now: datetime) -> dict[str, Any]:
+    """How the upstream stands, as its forwarder last said."""
+    standing = trail.standing
+    return {
         "breaker": str(standing.state),
-        "open_since": local_time(standing.since) if standing.since else "",
-        "reason": "no forwarder runs now" if away else standing.reason,
-        "last_success": local_time(standing.last_success) if standing.last_success else "",
+        "open_since": _time(standing.since),
+        "reason": "no forwarder runs now" if now > trail.held_until else standing.reason,
+        "last_success": _time(standing.last_success),
         "sent": standing.sent,
     }
+
+
+def _time(at: datetime | None) -> str:
+    return local_time(at) if at else ""
+
+
+def _duration(duration: timedelta | None) -> str:
+    return "" if duration is None else str(duration).partition(".")[0]
 
 
 @cli.group()
