@@ -11,12 +11,15 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, exc
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from swexchange.errors import ConfigFault, StoreDown, Unstorable
 from swexchange.health.database import DURABLE, judge_settings
@@ -99,12 +102,14 @@ def make_engine(url: URL, *, read_only: bool = False) -> Engine:
 
 
 def _sqlite(url: URL, read_only: bool) -> Engine:
-    # Transactions are begun by us, not by the driver.
-    arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
-    engine = sqlalchemy.create_engine(url, pool_size=1, hide_parameters=True, connect_args=arguments)
+    # Without creating it: a file that was moved away would have an empty one in its place. Transactions are begun
+    # by us, not by the driver.
+    name = f"file:{quote(str(url.database))}?mode=rw"
+    connect = partial(sqlite3.connect, name, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    engine = sqlalchemy.create_engine(url, pool_size=1, hide_parameters=True, creator=connect)
 
     @event.listens_for(engine, "connect")
-    def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    def _set_pragmas(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         connection.execute(f"PRAGMA page_size={SQLITE_PAGE}")
         for name, value in _PRAGMAS.items():
             connection.execute(f"PRAGMA {name}={value}")
@@ -113,6 +118,7 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
                 what = f"SQLite has {name}={found}, {value} is needed"
                 raise ConfigFault(what, do="Put the database on a local disk")
         connection.execute(f"PRAGMA query_only={int(read_only)}")
+        record.info["file"] = _file(url)  # after journal_mode, which makes it
         connection.create_function("sha256", 1, _sha256, deterministic=True)  # PostgreSQL has its own
 
     @event.listens_for(engine, "begin")
@@ -175,6 +181,30 @@ def transaction(engine: Engine, *, synced: bool = True) -> Iterator[Connection]:
             if not (synced or is_sqlite(connection)):
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
+        if is_sqlite(connection):
+            _require_same_file(connection)
+
+
+def _file(url: URL) -> tuple[int, int] | None:
+    """Which file is at the path of an SQLite database; None = there is none."""
+    try:
+        stat = Path(str(url.database)).stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _require_same_file(connection: Connection) -> None:
+    """Refuse what was committed into a file that is not at its path any more: nobody would find it there.
+
+    After the commit: a file that is moved or removed later has it, as whoever does that means it to.
+    """
+    if connection.info["file"] != _file(connection.engine.url):
+        raise StoreDown(
+            "the database file was moved, removed or replaced while it was in use",
+            where=where(connection.engine.url),
+            do="Put it back, or stop the daemon, see to it that the right one is there, and start again",
+        )
 
 
 @contextmanager

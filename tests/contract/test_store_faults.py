@@ -77,6 +77,27 @@ def test_a_wrong_password_is_storedown_without_the_password() -> None:
     assert "127.0.0.1" in str(down.value)
 
 
+@pytest.mark.parametrize("what", ["moved", "removed", "replaced"])
+def test_what_goes_into_a_file_that_is_not_at_its_path_is_refused(what: str, tmp_path: Path) -> None:
+    """It would be acknowledged, and nobody would find it; with the file back at its place it goes on."""
+    file, elsewhere = tmp_path / "exchange.db", tmp_path / "elsewhere.db"
+    url = f"sqlite:///{file}"
+    migrate.upgrade(url)
+    with open_ledger(url) as ledger:
+        deliver(ledger, accepted("M1"))
+        os.link(file, elsewhere)
+        file.unlink()
+        if what == "removed":
+            elsewhere.unlink()
+        if what == "replaced":
+            migrate.upgrade(url)
+        with pytest.raises(StoreDown, match="moved, removed or replaced"):
+            record(ledger, accepted("M2"))
+        if what == "moved":
+            elsewhere.rename(file)
+            deliver(ledger, accepted("M3"))
+
+
 @pytest.mark.parametrize("setting", ["synchronous_commit=off", "fsync=off", "full_page_writes=off"])
 def test_a_server_that_may_lose_commits_is_refused(cluster: postgres.Cluster, setting: str) -> None:
     """PostgreSQL set up to lose messages in a crash is a fault of configuration that names the setting."""

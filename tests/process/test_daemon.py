@@ -75,6 +75,22 @@ def test_a_locked_database_stops_nothing_for_good(home: House) -> None:
     assert daemon.stop() == 0
 
 
+def test_a_database_file_that_is_moved_away_takes_nothing_with_it(home: House) -> None:
+    """What came meanwhile stays in the broker; it is recorded where it will be found once the file is back."""
+    file, elsewhere = home.folder / "exchange.db", home.folder / "moved.db"
+    daemon = home.daemon()
+    home.send([home.declaration("BEFORE")])
+    home.collect(receipts(INTEGRATOR), 1)
+    file.rename(elsewhere)
+    home.send([home.declaration("MEANWHILE")])
+    until(lambda: any("was moved" in str(event) for event in daemon.log()), "the move to be noticed", daemon.log_file)
+    assert (home.receipts(), len(home.inbox(CUSTOMS))) == ([], 1)
+    elsewhere.rename(file)
+    assert len(home.collect(receipts(INTEGRATOR), 1)) == 1
+    assert daemon.stop() == 0
+    assert home.cli("audit", "search", "--message-id", "MEANWHILE").stdout.count("MEANWHILE") == 1
+
+
 def test_a_missing_queue_delays_a_copy_and_loses_nothing(home: House) -> None:
     """A returned copy is kept, told in status, and delivered once its queue is there; its receipt came at once."""
     home.daemon()
