@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Set
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from swexchange.store.database import Database
 from swexchange.store.tables import attempt
@@ -25,32 +25,41 @@ class Attempts(Database):
 
     def begin_together(self, digests: Collection[bytes]) -> Set[bytes]:
         """Note that this worker decides all these, nothing else; see quarantine.Attempts."""
-        others = select(attempt.c.digest).where(attempt.c.digest.in_(digests), attempt.c.worker != self._worker)
+        asked = {"me": self._worker, "digests": list(digests)}
         with self._writing(synced=False) as connection:
             self._note(connection, digests, TOGETHER)
-            return {bytes(digest) for digest in connection.execute(others).scalars()}
+            return {bytes(digest) for digest in connection.execute(_of_others, asked).scalars()}
 
     def begin_alone(self, digest: bytes) -> Set[Note]:
         """Note that this worker decides these bytes alone, nothing else; see quarantine.Attempts."""
         self._turn += 1
-        others = select(attempt.c.worker, attempt.c.turn).where(
-            attempt.c.digest == digest, attempt.c.worker != self._worker, attempt.c.turn != TOGETHER
-        )
+        asked = {"me": self._worker, "of": digest}
         with self._writing(synced=False) as connection:
             self._note(connection, (digest,), self._turn)
-            return {(worker, turn) for worker, turn in connection.execute(others)}
+            return {(worker, turn) for worker, turn in connection.execute(_alone_of_others, asked)}
 
     def _note(self, connection: Connection, digests: Collection[bytes], turn: int) -> None:
-        connection.execute(delete(attempt).where(attempt.c.worker == self._worker))
+        connection.execute(_mine_end, {"me": self._worker})
         notes = [{"worker": self._worker, "digest": digest, "turn": turn} for digest in digests]
-        connection.execute(insert(attempt), notes)
+        connection.execute(_add, notes)
 
     def end(self) -> None:
         """Withdraw all notes of this worker; see quarantine.Attempts."""
         with self._writing(synced=False) as connection:
-            connection.execute(delete(attempt).where(attempt.c.worker == self._worker))
+            connection.execute(_mine_end, {"me": self._worker})
 
     def forget(self, digest: bytes) -> None:
         """Remove every worker's note on these bytes; see quarantine.Attempts."""
         with self._writing(synced=False) as connection:
-            connection.execute(delete(attempt).where(attempt.c.digest == digest))
+            connection.execute(_forget, {"of": digest})
+
+
+# Made once: SQLAlchemy takes longer to make a statement than to run it.
+_is_anothers = attempt.c.worker != bindparam("me")
+_of_others = select(attempt.c.digest).where(attempt.c.digest.in_(bindparam("digests", expanding=True)), _is_anothers)
+_alone_of_others = select(attempt.c.worker, attempt.c.turn).where(
+    attempt.c.digest == bindparam("of"), _is_anothers, attempt.c.turn != TOGETHER
+)
+_add = insert(attempt)
+_mine_end = delete(attempt).where(attempt.c.worker == bindparam("me"))
+_forget = delete(attempt).where(attempt.c.digest == bindparam("of"))

@@ -20,7 +20,7 @@ from swexchange.store.archive_tables import gone
 from swexchange.store.archives import archive_of
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
-from swexchange.store.ledger import EVENT_OF_FATE
+from swexchange.store.fates import EVENT_OF_FATE
 from swexchange.store.states import has_copy
 from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -34,16 +34,8 @@ from swexchange.core.lanes import Weights, share
 from swexchange.core.model import Copy, Event, Fate, Happening
 from swexchange.store import rows
 from swexchange.store.database import Database
-from swexchange.store.ledger import (
-    POSITIONS,
-    copies_query,
-    has_come,
-    is_due,
-    note,
-    note_failed,
-    put_off,
-    this_copy,
-)
+from swexchange.store.fates import has_come, is_due, named_copy, note, note_failed, put_off, this_copy
+from swexchange.store.ledger import POSITIONS, copies_query
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
 
 FARTHEST_LEASE = 3600 * 1_000_000  # microseconds: one that ends later was taken by a clock that was wrong
@@ -54,7 +46,7 @@ _earlier = copy.alias("earlier")
 _is_head = or_(
     copy.c.lane.is_(None),
     ~exists().where(
-        _earlier.c.state == literal("queued", literal_execute=True),
+        _earlier.c.state == literal_column("'queued'"),  # a word of the index, as QUEUED
         _earlier.c.recipient == copy.c.recipient,
         _earlier.c.lane == copy.c.lane,
         _earlier.c.seq < copy.c.seq,
@@ -164,16 +156,7 @@ def _over(state: str, at: int | ColumnElement[int]) -> dict[str, Any]:
 
 
 # Made once and run for many copies at a time: most of a forwarder's time went into making such statements.
-_confirmed = (
-    update(copy)
-    .where(
-        copy.c.seq == select(exchange.c.seq).where(exchange.c.exchange_id == bindparam("of")).scalar_subquery(),
-        copy.c.kind == bindparam("what"),
-        copy.c.recipient == bindparam("to"),
-        QUEUED,
-    )
-    .values(_over("sent", bindparam("at", type_=BigInteger)))
-)
+_confirmed = update(copy).where(named_copy, QUEUED).values(_over("sent", bindparam("at", type_=BigInteger)))
 
 
 def _heads(is_head: ColumnElement[bool]) -> CompoundSelect[int, int]:

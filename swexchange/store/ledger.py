@@ -12,7 +12,23 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Connection, Table, Text, and_, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Result,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from swexchange.core.codes import ACCEPTED
 from swexchange.core.identity import is_claim
@@ -32,14 +48,12 @@ from swexchange.crashpoint import crashpoint
 from swexchange.store import rows, tables
 from swexchange.store.archive_tables import taken
 from swexchange.store.engine import as_sqlalchemy, is_sqlite
+from swexchange.store.fates import mark_all, note, this_copy
 from swexchange.store.known_rules import KnownRules
-from swexchange.store.tables import batch, business_key, copy, event, exchange
+from swexchange.store.tables import batch, business_key, copy, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
 MOST_CANDIDATES = 200  # exchanges considered for one business key
-FIRST_PAUSE, LONGEST_PAUSE = 10_000_000, 600_000_000  # microseconds between two attempts for a copy
-
-EVENT_OF_FATE = {Fate.RETURNED: Event.RETURNED, Fate.REFUSED: Event.REFUSED, Fate.UNKNOWN: Event.UNCONFIRMED}
 
 
 class Book:
@@ -51,29 +65,26 @@ class Book:
 
     def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
         """The recorded decisions among these identities."""
-        wanted = _recorded_columns.where(_among(self._connection, exchange.c.identity, identities))
-        found = self._connection.execute(wanted).mappings().all()
+        found = _among(self._connection, _known, identities).mappings().all()
         # Later than the rows: an exchange that is pruned meanwhile is in one of the two.
         return self._gone(filter(is_claim, identities)) | {row["identity"]: self._recorded(row) for row in found}
 
     def _gone(self, claims: Iterable[str]) -> dict[str, Recorded]:
         """What accepted exchanges took whose rows were pruned; their receipts lie in archive files."""
-        query = select(taken).where(_among(self._connection, taken.c.identity, list(claims)))
         return {
             row.identity: Recorded(row.exchange_id, bytes(row.digest), Outcome.ACCEPTED, ACCEPTED, None)
-            for row in self._connection.execute(query)
+            for row in _among(self._connection, _pruned, list(claims))
         }
 
     def accepted_bytes(self, wanted: Collection[tuple[str, bytes]]) -> Mapping[tuple[str, bytes], Recorded]:
         """Accepted or waiting exchanges of these submitters with these digests."""
-        digests = [digest for _, digest in wanted]
-        query = _recorded_columns.where(exchange.c.digest.in_(digests), exchange.c.outcome != str(Outcome.REJECTED))
-        found = self._connection.execute(query).mappings().all()
+        digests = {"digests": [digest for _, digest in wanted]}
+        found = self._connection.execute(_same_bytes, digests).mappings().all()
         own = (row for row in found if (row["submitter"], bytes(row["digest"])) in wanted)
         return {(row["submitter"], bytes(row["digest"])): self._recorded(row) for row in own}
 
     def _recorded(self, row: rows.Row) -> Recorded:
-        copies = self._connection.execute(_copies_columns.where(exchange.c.seq == row["seq"])).mappings().all()
+        copies = self._connection.execute(_copies_of, {"of": row["seq"]}).mappings().all()
         receipts = (rows.copy_of(c) for c in copies if c["kind"] == Kind.RECEIPT)
         unsent = (c for c in copies if c["kind"] != Kind.RECEIPT and _is_owed(c))
         return Recorded(
@@ -140,13 +151,6 @@ class Book:
         note(self._connection, happenings, self._now)
 
 
-def note(connection: Connection, happenings: Iterable[Happening], now: int) -> None:
-    """Add events at a time in microseconds."""
-    values = [{"exchange_id": h.exchange_id, "at": now, "event": str(h.event), "detail": h.detail} for h in happenings]
-    if values:
-        connection.execute(insert(event), values)
-
-
 _recorded_columns = select(
     *(exchange.c[n] for n in ("seq", "identity", "exchange_id", "submitter", "digest", "outcome", "code"))
 )
@@ -175,11 +179,28 @@ _candidate_columns = tuple(
 )
 
 
-def _among(connection: Connection, column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
-    """Whether a column is one of many values, sent as one: a statement that stays the same is parsed once."""
-    if is_sqlite(connection):
-        return column.in_(select(func.json_each(json.dumps(list(values))).table_valued("value").c.value))
-    return column == func.any(literal(list(values), ARRAY(Text)))
+def _one_of(query: Select[Any], column: ColumnElement[str]) -> Mapping[bool, Select[Any]]:
+    """The rows whose column is one of many values, sent as one: by whether it is SQLite that is asked."""
+    listed = func.json_each(bindparam("values", type_=Text)).table_valued("value")
+    return {
+        True: query.where(column.in_(select(listed.c.value))),
+        False: query.where(column == func.any(bindparam("values", type_=ARRAY(Text)))),
+    }
+
+
+def _among(connection: Connection, query: Mapping[bool, Select[Any]], values: Collection[str]) -> Result[Any]:
+    wanted = list(values)
+    of_sqlite = is_sqlite(connection)
+    return connection.execute(query[of_sqlite], {"values": json.dumps(wanted) if of_sqlite else wanted})
+
+
+# Made once, as all that is asked for every batch: SQLAlchemy takes longer to make a statement than to run it.
+_known = _one_of(_recorded_columns, exchange.c.identity)
+_pruned = _one_of(select(taken), taken.c.identity)
+_same_bytes = _recorded_columns.where(
+    exchange.c.digest.in_(bindparam("digests", expanding=True)), exchange.c.outcome != str(Outcome.REJECTED)
+)
+_copies_of = _copies_columns.where(exchange.c.seq == bindparam("of"))
 
 
 def copies_query() -> Any:
@@ -190,12 +211,6 @@ def copies_query() -> Any:
 def _is_owed(row: rows.Row) -> bool:
     """Whether our own broker still has to get it; what is queued is the forwarder's."""
     return rows.copy_state(row["state"], row["settled_at"]) in ("due", "unsettled")
-
-
-def this_copy(wanted: Copy) -> ColumnElement[bool]:
-    """The row of a copy."""
-    seq = select(exchange.c.seq).where(exchange.c.exchange_id == wanted.exchange_id).scalar_subquery()
-    return and_(copy.c.seq == seq, copy.c.kind == str(wanted.kind), copy.c.recipient == wanted.to)
 
 
 def add_rows(connection: Connection, table: Table, values: Sequence[Sequence[Any]]) -> None:
@@ -239,15 +254,14 @@ class Ledger(KnownRules):
                 number = connection.execute(_draw_number).scalar_one()
             at = rows.microseconds(now)
             # Even when nothing will be recorded: a number used twice would let one worker settle another's batch.
-            connection.execute(insert(batch), {"id": number, "rules_digest": rules_digest, "committed_at": at})
+            connection.execute(_new_batch, {"id": number, "rules_digest": rules_digest, "committed_at": at})
             yield Book(connection, number, at)
 
     def settle(self, batch_number: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note that a batch was published, but for the copies that failed; see pipeline.Ledger."""
         at = rows.microseconds(now)
         with self._writing(synced=False) as connection:
-            done = update(batch).where(batch.c.id == batch_number, batch.c.settled_at.is_(None))
-            connection.execute(done.values(settled_at=at))
+            connection.execute(_done, {"of": batch_number, "at": at})
             mark_all(connection, failed, at)
 
     def mark(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
@@ -259,47 +273,9 @@ class Ledger(KnownRules):
             note(connection, resent, at)
 
 
-def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int) -> None:
-    """Set the state of each copy by its fate, and note what went wrong."""
-    for sent, fate in fates:
-        this = this_copy(sent)
-        if fate is Fate.CONFIRMED:
-            connection.execute(update(copy).where(this).values(state="sent", sent_at=at, due_at=None, replay=None))
-        else:
-            put_off(connection, this, at, "due")
-        crashpoint("copy-marked")
-    note_failed(connection, fates, at)
-
-
-def has_come(time: ColumnElement[int], at: int | ColumnElement[int], longest: int) -> ColumnElement[bool]:
-    """Its time has come; or it is further off than any pause: the clock was wrong when it was set, and is right now."""
-    return or_(time <= at, time > at + longest)
-
-
-def is_due(at: int | ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether the time of a copy that `put_off` set, or who recorded it, has come."""
-    return has_come(copy.c.due_at, at, LONGEST_PAUSE)
-
-
-def put_off(connection: Connection, this: ColumnElement[bool], at: int, state: str) -> None:
-    """A copy failed: it is tried again after a pause that doubles."""
-    tries = connection.execute(select(copy.c.tries).where(this)).scalar_one_or_none() or 0
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
-    connection.execute(update(copy).where(this).values(state=state, due_at=at + pause, tries=min(tries + 1, 1000)))
-
-
-def note_failed(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int) -> None:
-    """Add an event for each copy that was not confirmed."""
-    failed = [Happening(c.exchange_id, EVENT_OF_FATE[f], c.to) for c, f in fates if f is not Fate.CONFIRMED]
-    # A long outage does not fill the trail: what already stands last is not noted again.
-    note(connection, [h for h in failed if _last_event(connection, h) != h.event], at)
-
-
-def _last_event(connection: Connection, happening: Happening) -> str | None:
-    this = and_(event.c.exchange_id == happening.exchange_id, event.c.detail == happening.detail)
-    return connection.execute(select(event.c.event).where(this).order_by(event.c.id.desc()).limit(1)).scalar()
-
-
+_new_batch = insert(batch)
+_is_open = and_(batch.c.id == bindparam("of"), batch.c.settled_at.is_(None))
+_done = update(batch).where(_is_open).values(settled_at=bindparam("at", type_=BigInteger))
 _next_number = select(func.coalesce(func.max(batch.c.id), 0) + 1)
 _draw_number = select(tables.batch_number.next_value())
 _lock = select(func.pg_advisory_xact_lock(func.unnest(tables.hashes)))

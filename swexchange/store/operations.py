@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from swexchange.core.model import Event, Happening
 from swexchange.store import rows
-from swexchange.store.ledger import note
+from swexchange.store.fates import note
 from swexchange.store.tables import THE_LOG
 
 REPLAYED = (Event.PLANNED, Event.STARTED, Event.STOPPED, Event.DONE, Event.ABORTED)

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     BindParameter,
-    ColumnElement,
     Connection,
     Select,
     and_,
@@ -26,7 +25,8 @@ from sqlalchemy import (
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
 from swexchange.store import rows
 from swexchange.store.engine import is_sqlite
-from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query, has_come, is_due
+from swexchange.store.fates import has_come, is_due
+from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query
 from swexchange.store.tables import DUE, QUEUED, WAITING, batch, copy, exchange
 
 SECOND = 1_000_000
@@ -82,7 +82,7 @@ class FullLedger(Ledger):
         at = rows.microseconds(now)
         if remote != self._remote:
             self._reassign(at, remote)
-        if not self._is_there(_anything_due, at):
+        if not self._is_there(_anything_due, at=at):
             return ()
         with self._writing(synced=False) as connection:
             _doubt(connection, at)
@@ -108,10 +108,10 @@ class FullLedger(Ledger):
 
     def _reassign(self, at: int, remote: Set[str]) -> None:
         """Who is behind an upstream may have changed: all that is owed goes where the rules now say."""
-        others, theirs = and_(QUEUED, copy.c.recipient.not_in(remote)), _theirs(remote)
-        if self._is_there(select(or_(*(select(copy.c.seq).where(some).exists() for some in (others, theirs)))), at):
+        if self._is_there(_anything_misplaced, remote=list(remote), all_but=list(remote)):
             with self._writing(synced=False) as connection:
-                connection.execute(update(copy).where(others).values(state="due", due_at=at, lane=None))
+                ours = update(copy).where(_ours).values(state="due", due_at=at, lane=None)
+                connection.execute(ours, {"all_but": list(remote)})
                 while _hand_over(connection, at, remote):
                     pass
         self._remote = frozenset(remote)
@@ -119,7 +119,7 @@ class FullLedger(Ledger):
     def waiting(self, now: datetime, limit: int) -> Sequence[Decision]:
         """Claim answers that wait for a parent; see forwarder.Outstanding."""
         at = rows.microseconds(now)
-        if not self._is_there(_anything_waiting, at):
+        if not self._is_there(_anything_waiting, at=at):
             return ()
         query = select(exchange).where(_waits).order_by(exchange.c.next_try).limit(limit)
         with self._writing(synced=False) as connection:
@@ -131,10 +131,10 @@ class FullLedger(Ledger):
                 connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
             return [rows.decision_of(row, "") for row in found]
 
-    def _is_there(self, query: Select[bool], at: int) -> bool:
+    def _is_there(self, query: Select[bool], **asked: Any) -> bool:
         """A look without the writers' lock: there is nearly never anything."""
         with self._reading() as connection:
-            return bool(connection.execute(query, {"at": at}).scalar_one())
+            return bool(connection.execute(query, asked).scalar_one())
 
 
 # Made once: asked every second by every worker, and mostly there is nothing.
@@ -147,15 +147,19 @@ _anything_due = select(or_(_doubtful.exists(), _due.exists()))
 _anything_waiting = select(select(exchange.c.seq).where(_waits).exists())
 
 
-def _theirs(remote: Set[str]) -> ColumnElement[bool]:
-    return and_(DUE, copy.c.recipient.in_(remote))
+# Where what is owed is not where the rules now say.
+_ours = and_(QUEUED, copy.c.recipient.not_in(bindparam("all_but", expanding=True)))
+_theirs = and_(DUE, copy.c.recipient.in_(bindparam("remote", expanding=True)))  # PostgreSQL's words for none differ
+_anything_misplaced = select(or_(*(select(copy.c.seq).where(some).exists() for some in (_ours, _theirs))))
+_columns = (copy.c.seq, copy.c.n, copy.c.kind, exchange.c.detail)
+_handed_over = select(*_columns).join_from(copy, exchange, exchange.c.seq == copy.c.seq).where(_theirs)
 
 
 def _hand_over(connection: Connection, at: int, remote: Set[str]) -> int:
     """What is due for a recipient behind an upstream is the forwarder's, in its lane; how many copies that was."""
-    columns = (copy.c.seq, copy.c.n, copy.c.kind, exchange.c.detail)
-    query = select(*columns).join_from(copy, exchange, exchange.c.seq == copy.c.seq)
-    found = connection.execute(query.where(_theirs(remote)).limit(HANDED_OVER)).mappings().all() if remote else ()
+    if not remote:
+        return 0
+    found = connection.execute(_handed_over.limit(HANDED_OVER), {"remote": list(remote)}).mappings().all()
     for row in found:
         this = and_(copy.c.seq == row["seq"], copy.c.n == row["n"])
         queued = {"state": "queued", "due_at": at, "lane": rows.lane_of(row)}

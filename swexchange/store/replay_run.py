@@ -15,7 +15,7 @@ from swexchange.core.model import Copy, Event, Happening, Kind
 from swexchange.core.replay import BEHIND, PRUNED, Does, Done, Parcel
 from swexchange.errors import Busy, ConfigFault, Unstorable
 from swexchange.store import rows
-from swexchange.store.ledger import note
+from swexchange.store.fates import note
 from swexchange.store.replays import Replays, digest_of, is_leased, log, row_of, set_items
 from swexchange.store.tables import ADDED, OUTSTANDING, REPLAYED, copy, exchange, replay, replay_item
 
