@@ -54,8 +54,8 @@ LOOK_EVERY = 5  # steps: whether all is at rest by now
 class Site:
     """One exchange; `begin` makes it new. Counts in `sometimes` what really happened."""
 
-    url: str
     ledgers: Sequence[FullLedger]
+    attempts: Sequence[Attempts]
     backlogs: Sequence[Backlog]
     raw: sqlite3.Connection  # past the store: to look, to copy
     stage: Stage
@@ -97,7 +97,7 @@ class Site:
         """A worker in this place, if there is none."""
         name = f"worker {slot}"
         if name not in self.actors:
-            self.actors[name] = Actor(self.stage, name, lambda: self._work(name, self.ledgers[slot]))
+            self.actors[name] = Actor(self.stage, name, lambda: self._work(name, slot))
 
     def forward(self, slot: int) -> None:
         """A forwarder in this place, if there is none."""
@@ -131,18 +131,18 @@ class Site:
         for known in (self.in_hand, self.noting, self.workers):
             known.pop(name, None)
 
-    def _work(self, name: str, ledger: FullLedger) -> None:
-        ledger._remote = None  # a new process does not know who was behind an upstream
-        own = FaultyLedger(ledger, self.stage.point)
-        with closing(Attempts(self.url, f"{name}/{next(self.names)}")) as plain:
-            attempts = FaultyAttempts(plain, self.stage.point, lambda digest: self.noting.update({name: digest}))
-            decide_all = Quarantine(lambda *batch: self._decide(name, *batch), attempts, lambda _: self._wait(name))
-            self.workers[name] = Worker(
-                lambda: self._connect(name), own, self, Told(self, name), self._clock,
-                max_messages=self.batch, max_bytes=10**9, decide_all=decide_all, held_back=lambda: self.held_back,
-            )  # fmt: skip
-            self.workers[name].run()
-            self.sometimes["a worker ended when it was asked to"] += 1
+    def _work(self, name: str, slot: int) -> None:
+        # A new process has another name, and does not know who was behind an upstream.
+        ledger, plain = self.ledgers[slot], self.attempts[slot]
+        ledger._remote, plain._worker, plain._turn = None, f"{name}/{next(self.names)}", 0
+        attempts = FaultyAttempts(plain, self.stage.point, lambda digest: self.noting.update({name: digest}))
+        decide_all = Quarantine(lambda *batch: self._decide(name, *batch), attempts, lambda _: self._wait(name))
+        self.workers[name] = Worker(
+            lambda: self._connect(name), FaultyLedger(ledger, self.stage.point), self, Told(self, name), self._clock,
+            max_messages=self.batch, max_bytes=10**9, decide_all=decide_all, held_back=lambda: self.held_back,
+        )  # fmt: skip
+        self.workers[name].run()
+        self.sometimes["a worker ended when it was asked to"] += 1
 
     def _forward(self, name: str, backlog: Backlog) -> None:
         holder = f"{name}/{next(self.names)}"
@@ -274,10 +274,10 @@ class Site:
 
     def _release(self, message: Decision) -> None:
         try:
-            with closing(self.broker.outlet()) as outlet, closing(Attempts(self.url, OPERATOR)) as attempts:
+            with closing(self.broker.outlet()) as outlet:
                 ledger = FaultyLedger(self.ledgers[-1], self.stage.point)
                 Told(self, OPERATOR).batch(
-                    release(message, "mended", self.rules, ledger, attempts, outlet, self._clock)
+                    release(message, "mended", self.rules, ledger, self.attempts[-1], outlet, self._clock)
                 )
                 self.sometimes["a held message was released"] += 1
         except Fault:
@@ -335,8 +335,9 @@ def opened(folder: Path) -> Iterator[Site]:
         empty = stack.enter_context(closing(sqlite3.connect(":memory:")))
         raw.backup(empty)
         ledgers = [stack.enter_context(open_ledger(url)) for _ in (*SLOTS, OPERATOR)]
+        attempts = [stack.enter_context(closing(Attempts(url, OPERATOR))) for _ in (*SLOTS, OPERATOR)]
         backlogs = [stack.enter_context(open_backlog(url)) for _ in FORWARDERS]
-        site = Site(url, ledgers, backlogs, raw, stage, empty)
+        site = Site(ledgers, attempts, backlogs, raw, stage, empty)
         clock = SimpleNamespace(monotonic=lambda: _seconds(site), sleep=lambda _: stage.point("lock wait"))
         threads = SimpleNamespace(Event=lambda: PointEvent(stage.point))
         for module in (pipeline, worker, forwarder, upstream):
