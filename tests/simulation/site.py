@@ -48,6 +48,7 @@ TICK = 0.001  # seconds between two looks at the clock
 ROUNDS = 400  # in which everything must come to rest
 STEPS_A_ROUND = 25  # of each actor before more time passes
 LOOK_EVERY = 5  # steps: whether all is at rest by now
+IDLE = ("take", "pause", "store hold", "store take")  # where they stand who find nothing to do
 
 
 @dataclass
@@ -307,15 +308,30 @@ class Site:
             for slot in SLOTS[: 1 if self.history.is_calm else 1 + round_number % 2]:
                 self.start(slot)
             self.forward(0)
-            for step in range(STEPS_A_ROUND):
-                for name in list(self.actors):
-                    if name in self.actors:
-                        self.go_on(name)
-                looks = step % LOOK_EVERY == LOOK_EVERY - 1 and OPERATOR not in self.actors
-                if looks and self.history.is_at_rest():
-                    return
+            if self._rests_within_a_round():
+                return
             self.advance(61)
         raise AssertionError(f"nothing comes to rest: {self.history.open()}")
+
+    def _rests_within_a_round(self) -> bool:
+        """Let all go on, until there is nothing to do before more time passes."""
+        idle = 0  # steps in a row
+        for step in range(STEPS_A_ROUND):
+            idle = 0 if self._all_go_on() else idle + 1
+            looks = step % LOOK_EVERY == LOOK_EVERY - 1 and OPERATOR not in self.actors
+            if looks and self.history.is_at_rest():
+                return True
+            if looks and idle >= LOOK_EVERY:
+                return False
+        return False
+
+    def _all_go_on(self) -> bool:
+        """Whether anybody did anything but look for work."""
+        stood = list(self.actors.items())
+        for name, actor in stood:
+            if self.actors.get(name) is actor:
+                self.go_on(name)
+        return any(actor.at not in IDLE for _, actor in stood)
 
 
 def _seconds(site: Site) -> float:
