@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from tests.simulation.explore import SOMETIMES, explore_on_all_cores, folder
 from tests.simulation.schedule import MOVES, Schedule
-from tests.simulation.site import opened
+from tests.simulation.setting import opened
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tests.simulation.schedule import Schedule
-from tests.simulation.site import opened
+from tests.simulation.setting import opened
 
 MEMORY = Path("/dev/shm")  # where a disk sync costs nothing
 

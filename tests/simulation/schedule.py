@@ -9,6 +9,7 @@ from swexchange.broker.topology import inbox, receipts
 from swexchange.core.model import Fate
 from swexchange.errors import BrokerLost, StoreDown
 from tests.simulation.letters import NUMBERS, letters
+from tests.simulation.rest import come_to_rest
 from tests.simulation.site import CAME, FORWARDERS, SLOTS, TOPOLOGY, Site
 from tests.simulation.stage import Killed
 from tests.world import CUSTOMS, ENTERPRISE
@@ -114,7 +115,7 @@ class Schedule:
         self._let_time_pass()
 
     def _come_to_rest(self) -> None:
-        self._site.come_to_rest()
+        come_to_rest(self._site)
         self._site.history.check_at_rest()
 
     def _move(self) -> None:

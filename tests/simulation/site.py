@@ -1,8 +1,8 @@
 """The whole exchange in one process: real workers over a simulated broker and the real ledger, under a schedule.
 
 Every move of the schedule is a method; time passes by `advance`, and by a tick at each look at the
-clock. After each move `history.check` says what must hold at any moment; `come_to_rest` brings
-everything to the state where all promises are due.
+clock. After each move `history.check` says what must hold at any moment; `rest.come_to_rest` brings
+everything to the state where all promises are due. `setting.opened` makes a site.
 """
 
 from __future__ import annotations
@@ -10,17 +10,12 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
-from pathlib import Path
-from tempfile import mkdtemp
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
-from swexchange import forwarder, pipeline, upstream, worker
 from swexchange.broker import LastingOutlet
 from swexchange.broker.frames import Message
 from swexchange.broker.topology import INTAKE, Topology, outbox
@@ -28,14 +23,13 @@ from swexchange.core.model import Decision, Delivery, Fate
 from swexchange.core.rulebook import Rulebook, Upstream
 from swexchange.errors import BrokerLost, Fault
 from swexchange.quarantine import Quarantine, release
-from swexchange.store import Attempts, Backlog, FullLedger, engine, open_backlog, open_ledger
-from swexchange.store.migrate import upgrade
+from swexchange.store import Attempts, Backlog, FullLedger
 from swexchange.upstream import Forwarder
 from swexchange.worker import Links, Worker
 from tests.simulation.broker import SimulatedBroker, SimulatedIntake, SimulatedOutlet
 from tests.simulation.history import History
-from tests.simulation.letters import UPSTREAM, Letter, decided, forget_decisions, letters, rulebooks
-from tests.simulation.stage import Actor, Killed, PointEvent, Stage
+from tests.simulation.letters import UPSTREAM, Letter, decided, letters, rulebooks
+from tests.simulation.stage import Actor, Killed, Stage
 from tests.simulation.store import FaultyAttempts, FaultyBacklog, FaultyLedger
 from tests.simulation.told import Told, ToldUpstream
 from tests.world import NOW, participants
@@ -45,10 +39,6 @@ CAME = "province"  # the queue at the upstream
 OPERATOR = "operator"
 TOPOLOGY = Topology(tuple(participants()))
 TICK = 0.001  # seconds between two looks at the clock
-ROUNDS = 400  # in which everything must come to rest
-STEPS_A_ROUND = 25  # of each actor before more time passes
-LOOK_EVERY = 5  # steps: whether all is at rest by now
-IDLE = ("take", "pause", "store hold", "store take")  # where they stand who find nothing to do
 
 
 @dataclass
@@ -286,14 +276,8 @@ class Site:
 
     # -- the end
 
-    def stop_all(self) -> None:
-        """Every process is gone."""
-        for name in list(self.actors):
-            self.actors[name].kill()
-            self._gone(name)
-
-    def come_to_rest(self) -> None:
-        """All trouble ends; everything that is owed gets done, within a bounded number of steps."""
+    def end_trouble(self) -> None:
+        """All trouble ends, here and at the upstream."""
         self.broker.orders.clear()
         self.broker.full.clear()
         self.broker.lost_acks, self.broker.cut = 0, None
@@ -304,64 +288,9 @@ class Site:
         self.there.cut, self.there.blocked, self.held_back = None, False, ""
         self.bind()
         self.there.start()
-        for round_number in range(ROUNDS):
-            for slot in SLOTS[: 1 if self.history.is_calm else 1 + round_number % 2]:
-                self.start(slot)
-            self.forward(0)
-            if self._rests_within_a_round():
-                return
-            self.advance(61)
-        raise AssertionError(f"nothing comes to rest: {self.history.open()}")
 
-    def _rests_within_a_round(self) -> bool:
-        """Let all go on, until there is nothing to do before more time passes."""
-        idle = 0  # steps in a row
-        for step in range(STEPS_A_ROUND):
-            idle = 0 if self._all_go_on() else idle + 1
-            looks = step % LOOK_EVERY == LOOK_EVERY - 1 and OPERATOR not in self.actors
-            if looks and self.history.is_at_rest():
-                return True
-            if looks and idle >= LOOK_EVERY:
-                return False
-        return False
-
-    def _all_go_on(self) -> bool:
-        """Whether anybody did anything but look for work."""
-        stood = list(self.actors.items())
-        for name, actor in stood:
-            if self.actors.get(name) is actor:
-                self.go_on(name)
-        return any(actor.at not in IDLE for _, actor in stood)
-
-
-def _seconds(site: Site) -> float:
-    return (site.now - site.started).total_seconds()
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[Site]:
-    """A site whose database is in this folder; the package's clocks and points are the schedule's as long as it is."""
-    database = f"{mkdtemp(dir=folder)}/exchange.db"
-    url = f"sqlite:///{database}"
-    upgrade(url)
-    forget_decisions()
-    stage = Stage()
-    with ExitStack() as stack:
-        raw = stack.enter_context(closing(sqlite3.connect(database)))
-        empty = stack.enter_context(closing(sqlite3.connect(":memory:")))
-        raw.backup(empty)
-        ledgers = [stack.enter_context(open_ledger(url)) for _ in (*SLOTS, OPERATOR)]
-        attempts = [stack.enter_context(closing(Attempts(url, OPERATOR))) for _ in (*SLOTS, OPERATOR)]
-        backlogs = [stack.enter_context(open_backlog(url)) for _ in FORWARDERS]
-        site = Site(ledgers, attempts, backlogs, raw, stage, empty)
-        clock = SimpleNamespace(monotonic=lambda: _seconds(site), sleep=lambda _: stage.point("lock wait"))
-        threads = SimpleNamespace(Event=lambda: PointEvent(stage.point))
-        for module in (pipeline, worker, forwarder, upstream):
-            stack.enter_context(mock.patch.object(module, "crashpoint", stage.point))
-        for module in (worker, upstream):
-            stack.enter_context(mock.patch.object(module, "time", clock))
-            stack.enter_context(mock.patch.object(module, "threading", threads))
-        stack.enter_context(mock.patch.object(worker, "random", SimpleNamespace(uniform=lambda low, high: low)))
-        stack.enter_context(mock.patch.object(engine, "time", clock))
-        yield site
-        site.stop_all()
+    def stop_all(self) -> None:
+        """Every process is gone."""
+        for name in list(self.actors):
+            self.actors[name].kill()
+            self._gone(name)

@@ -25,8 +25,10 @@ from swexchange.core.model import Fate
 from swexchange.errors import BrokerLost, StoreDown
 from tests.simulation.explore import folder
 from tests.simulation.letters import letters
+from tests.simulation.rest import come_to_rest
 from tests.simulation.schedule import BROKER_POINTS, DEADLY, FATES, OF_THE_UPSTREAM, QUEUES
-from tests.simulation.site import FORWARDERS, OPERATOR, SLOTS, Site, opened
+from tests.simulation.setting import opened
+from tests.simulation.site import FORWARDERS, OPERATOR, SLOTS, Site
 from tests.simulation.stage import Killed
 
 QUICK = settings(
@@ -167,7 +169,7 @@ class Exchange(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Everything comes to rest, and every promise is due."""
         if self.site.actors or self.site.links:
-            self.site.come_to_rest()
+            come_to_rest(self.site)
             self.site.history.check_at_rest()
 
     def _pass(self, name: str, points: int) -> None:

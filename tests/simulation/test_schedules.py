@@ -25,7 +25,7 @@ from swexchange.worker import WAIT, Links, Worker
 from tests.simulation import site
 from tests.simulation.explore import SOMETIMES, Exploration, explore, explore_on_all_cores, folder
 from tests.simulation.schedule import Schedule
-from tests.simulation.site import opened
+from tests.simulation.setting import opened
 
 SCHEDULES = 400
 SECONDS = 240.0  # a machine that is very busy looks at fewer
