@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, event, exc
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, event, exc
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -121,16 +121,15 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
         record.info["file"] = _file(url)  # after journal_mode, which makes it
         connection.create_function("sha256", 1, _sha256, deterministic=True)  # PostgreSQL has its own
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # Past SQLAlchemy, which takes ten times as long over a statement as SQLite over these.
-        driver: Any = connection.connection.driver_connection
-        with as_sqlalchemy(connection, "BEGIN"):
-            if read_only:
-                driver.execute("BEGIN")
-            else:
-                _begin_immediate(driver)
+    def begin(connection: PoolProxiedConnection) -> None:
+        driver: Any = connection.driver_connection
+        if read_only:
+            driver.execute("BEGIN")
+        else:
+            _begin_immediate(driver)
 
+    # Not by an event: with a listener, every connection taken from the pool sets up those of all events.
+    engine.dialect.do_begin = begin  # type: ignore[method-assign, assignment]
     return engine
 
 
