@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 from lxml import etree
@@ -20,9 +21,11 @@ from swexchange.cli.wiring_broker import server
 from swexchange.core.canonical import DXP
 from swexchange.core.model import Fate
 from swexchange.core.parse import parse
-from swexchange.errors import Rejected
+from swexchange.durable import create_file
+from swexchange.errors import ConfigFault, Rejected
 from swexchange.settings import Settings
 
+LONGEST_NAME = 120  # characters of a file's name that is an id as it is
 _SAID = {
     Fate.CONFIRMED: "the broker has it",
     Fate.RETURNED: "no queue takes it: is the topology declared?",
@@ -57,7 +60,9 @@ def send(settings: Settings, files: tuple[str, ...], participant: str) -> None:
 @click.option("--inbox", "from_inbox", is_flag=True, help="Messages and answers; default: the platform's receipts.")
 @click.option("--max", "most", default=100, show_default=True, type=click.IntRange(1), help="Read this many at most.")
 @click.option("--wait", default=2.0, show_default=True, help="Seconds to wait for another one.")
-@click.option("--save", type=click.Path(file_okay=False), help="Write each message into this folder.")
+@click.option(
+    "--save", type=click.Path(file_okay=False), help="Write each message into a file of its own in this folder."
+)
 @click.option("--peek", is_flag=True, help="Leave the messages in the queue.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
@@ -106,12 +111,37 @@ def _row(received: Received, folder: str | None) -> dict[str, Any]:
 
 
 def _save(received: Received, folder: Path) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    # The id comes from outside: only what cannot lead out of the folder becomes a name.
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", received.message_id)[:80] or f"message-{received.tag}"
-    path = folder / f"{name}.xml"
-    path.write_bytes(received.body)
-    return str(path)
+    """Write a message into a file of its own, and never over other bytes; its path. Raises ConfigFault."""
+    content = hashlib.sha256(received.body).hexdigest()
+    name = _file_name(received.message_id)
+    try:
+        # The second, where the first holds other bytes: the publisher gave one id twice, or none.
+        for path in (folder / f"{name}.xml", folder / f"{name}={content}.xml"):
+            if _is_saved(path, received.body):
+                return str(path)
+    except OSError as error:
+        raise ConfigFault(f"cannot save into {folder}: {error.strerror}", do="The message stays in the queue") from None
+    raise ConfigFault(
+        "the file holds something else", where=str(path), do="Move it away; the message stays in the queue"
+    )
+
+
+def _is_saved(path: Path, content: bytes) -> bool:
+    """Whether a file holds these bytes now. Raises OSError."""
+    try:
+        create_file(path, content, secret=False)
+    except FileExistsError:  # perhaps by us: the message was delivered again
+        return path.read_bytes() == content
+    return True
+
+
+def _file_name(message_id: str) -> str:
+    """A name that no other id has and that cannot lead out of a folder: ids come from outside.
+
+    A quoted one never has '=', which marks what is no id, or the digest of a long one.
+    """
+    quoted = quote(message_id, safe="").replace(".", "%2E") or "=no-id"
+    return quoted if len(quoted) <= LONGEST_NAME else f"{quoted[:60]}={hashlib.sha256(quoted.encode()).hexdigest()}"
 
 
 def _findings(body: bytes) -> Iterator[dict[str, str]]:
