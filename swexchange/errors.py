@@ -72,5 +72,9 @@ class Unstorable(Fault):
     """The database refuses data of this batch, not the batch as such; alone, its messages show which one."""
 
 
+class DamagedRow(Fault):
+    """A row of the database does not say what it can say: somebody changed it. Others are not concerned."""
+
+
 class Busy(Fault):
     """Someone else is at the same work; nothing was done, try again later."""

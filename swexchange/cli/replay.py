@@ -192,9 +192,9 @@ def _asked_for(wanted: Mapping[str, Any]) -> Iterator[str]:
         if value is True:
             yield name.replace("_", "-")
         elif isinstance(value, dict):  # a business key, whose name may be empty
-            yield f"{name} {'='.join(part for part in (value['name'], value['value']) if part)}"
+            yield f"{name} {'='.join(str(part) for part in value.values() if part)}"
         else:
-            yield f"{name} {' '.join(value) if isinstance(value, list) else value}"
+            yield f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _print(found: Replay) -> None:

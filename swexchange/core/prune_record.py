@@ -45,7 +45,7 @@ class PruneRecord:
             first, last, count = (int(told[name]) for name in ("first", "last", "count"))
             since = int(told["since"]) if "since" in told else None
             return cls(at, Event(event), retention, by, file, sha256, first, last, count, since)
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             return None
 
 

@@ -15,12 +15,14 @@ from swexchange.core.forecast import Sample
 from swexchange.core.identity import first_id
 from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
 from swexchange.core.search import Filter, State
+from swexchange.errors import DamagedRow
 from swexchange.store import rows
 from swexchange.store.archive_tables import gone
 from swexchange.store.archives import archive_of
 from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
 from swexchange.store.fates import EVENT_OF_FATE
+from swexchange.store.readable import readable
 from swexchange.store.states import has_copy
 from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
 
@@ -114,7 +116,7 @@ class AuditLog(Database):
         query = select(*columns).where(*conditions(wanted)).order_by(_column(wanted, "exchange_id").desc())
         with self._reading() as connection:
             found = connection.execute(query.limit(wanted.limit)).mappings().all()
-        return [Summary(**{**row, "received_at": rows.moment(row["received_at"])}) for row in found]
+        return [_summary(row) for row in found]
 
     def ids(self, wanted: Filter) -> Iterator[str]:
         """The ids of all exchanges that a filter finds, oldest first, whatever its limit."""
@@ -137,7 +139,7 @@ class AuditLog(Database):
         query = select(*(exchange.c[name] for name in names), func.length(exchange.c.body).label("bytes"))
         with self._reading() as connection:
             found = connection.execute(query.where(*_held).order_by(exchange.c.exchange_id)).all()
-        return [HeldMessage(r[0], rows.moment(r[1]), r[2], r[4], rows.first_detail(r[3])) for r in found]
+        return [HeldMessage(r[0], rows.moment(r[1]), r[2], r[4], _cause(r[0], r[3])) for r in found]
 
     def open(self, now: datetime) -> Open:
         """What is open. Looks at partial indexes and the last hour only: quick with millions of rows."""
@@ -261,6 +263,19 @@ def _with_key(key: BusinessKey) -> Select[Any]:
     return query.where(business_key.c.name == key.name) if key.name else query
 
 
+def _summary(row: rows.Row) -> Summary:
+    with readable(exchange, row["exchange_id"]):
+        return Summary(**{**row, "received_at": rows.moment(row["received_at"])})
+
+
+def _cause(exchange_id: str, detail: str) -> str:
+    """Why a message is held; one that cannot be read does not hide the others."""
+    try:
+        return rows.first_detail(exchange_id, detail)
+    except DamagedRow as fault:
+        return str(fault)
+
+
 def _trail(connection: Connection, row: rows.Row) -> Trail:
     events = connection.execute(
         select(event.c.at, event.c.event, event.c.detail)
@@ -269,16 +284,17 @@ def _trail(connection: Connection, row: rows.Row) -> Trail:
     ).all()
     copies = connection.execute(select(copy).where(copy.c.seq == row["seq"]).order_by(copy.c.n)).mappings().all()
     receipts = (bytes(c["body"]) for c in copies if c["kind"] == Kind.RECEIPT)
-    return Trail(
-        decision=rows.decision_of(row, row["rules_digest"]),
-        parent=rows.parent_of(row),
-        committed_at=rows.moment(row["committed_at"]),
-        settled_at=rows.moment_if(row["settled_at"]),
-        copies=tuple(_copy_trail(c, row) for c in copies),
-        events=tuple((rows.moment(at), what, detail) for at, what, detail in events),
-        receipt=next(receipts, None),
-        archive="" if row["body"] else archive_of(connection, row["batch_id"]),
-    )
+    with readable(exchange, row["exchange_id"]):
+        return Trail(
+            decision=rows.decision_of(row, row["rules_digest"]),
+            parent=rows.parent_of(row),
+            committed_at=rows.moment(row["committed_at"]),
+            settled_at=rows.moment_if(row["settled_at"]),
+            copies=tuple(_copy_trail(c, row) for c in copies),
+            events=tuple((rows.moment(at), what, detail) for at, what, detail in events),
+            receipt=next(receipts, None),
+            archive="" if row["body"] else archive_of(connection, row["batch_id"]),
+        )
 
 
 def _copy_trail(found: rows.Row, row: rows.Row) -> CopyTrail:

@@ -62,9 +62,9 @@ class History(AuditLog):
         query = select(exchange, batch.c.rules_digest, batch.c.settled_at)
         query = query.join_from(exchange, batch, batch.c.id == exchange.c.batch_id).where(*_wanted(wanted))
         query = query.where(number > stretch.after, number <= stretch.through).order_by(number)
-        with self._reading() as connection:
-            found = connection.execute(query, execution_options={"yield_per": TOGETHER}).mappings()
-            for part in found.partitions():
+        streamed = {"yield_per": TOGETHER}
+        with self._reading() as connection, connection.execute(query, execution_options=streamed) as found:
+            for part in found.mappings().partitions():
                 copies = _copies(connection, part)
                 for row in part:
                     yield Past(

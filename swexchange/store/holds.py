@@ -20,8 +20,12 @@ from swexchange.store.audit_log import conditions
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
 from swexchange.store.operations import note_hold
+from swexchange.store.readable import Partly, read_json, readable
 from swexchange.store.tables import exchange
 
+_TEXTS = ("message_id", "sender", "receiver", "type", "outcome", "code", "route", "state")
+_KEY = {"name": str, "value": str}
+_WANTED = Partly(dict.fromkeys(_TEXTS, str), exchanges=[str], key=_KEY, since=int, until=int)
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/hold', 0))")
 
 
@@ -65,17 +69,7 @@ class Holds(Database):
         """All holds, the latest first, lifted ones too."""
         with self._reading() as connection:
             found = connection.execute(select(hold).order_by(hold.c.id.desc())).mappings().all()
-        return [
-            Hold(
-                **{
-                    **row,
-                    "wanted": _read(row["wanted"]),
-                    "placed_at": rows.moment(row["placed_at"]),
-                    "lifted_at": rows.moment_if(row["lifted_at"]),
-                }
-            )
-            for row in found
-        ]
+        return [_hold(row) for row in found]
 
     def count(self, wanted: Filter) -> int:
         """How many exchanges a filter finds, whatever its limit."""
@@ -91,9 +85,9 @@ def lock(connection: Connection) -> None:
 
 
 def in_force(connection: Connection) -> Mapping[int, Filter]:
-    """What the holds in force hold, by number."""
+    """What the holds in force hold, by number. Raises DamagedRow: what one holds must be known to prune the rest."""
     found = connection.execute(select(hold.c.id, hold.c.wanted).where(hold.c.lifted_at.is_(None))).all()
-    return {number: _read(text) for number, text in found}
+    return {number: _read(number, text) for number, text in found}
 
 
 def is_held(connection: Connection) -> ColumnElement[bool]:
@@ -113,8 +107,16 @@ def _values(wanted: Filter) -> Iterator[tuple[str, Any]]:
             yield name, rows.microseconds(value) if isinstance(value, datetime) else value
 
 
-def _read(text: str) -> Filter:
-    told = json.loads(text)
-    times = {name: rows.moment(told[name]) for name in ("since", "until") if name in told}
-    keys = {"key": BusinessKey(**told["key"])} if "key" in told else {}
-    return Filter(**{**told, **times, **keys, "exchanges": tuple(told.get("exchanges", ()))})
+def _hold(row: rows.Row) -> Hold:
+    wanted = _read(row["id"], row["wanted"])
+    with readable(hold, row["id"]):
+        times = {"placed_at": rows.moment(row["placed_at"]), "lifted_at": rows.moment_if(row["lifted_at"])}
+        return Hold(**{**row, "wanted": wanted, **times})
+
+
+def _read(number: int, text: str) -> Filter:
+    told = read_json(hold.c.wanted, number, text, _WANTED)
+    with readable(hold, number, hold.c.wanted.name):
+        times = {name: rows.moment(told[name]) for name in ("since", "until") if name in told}
+        keys = {"key": BusinessKey(**told["key"])} if "key" in told else {}
+        return Filter(**{**told, **times, **keys, "exchanges": tuple(told.get("exchanges", ()))})

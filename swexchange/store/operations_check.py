@@ -57,7 +57,7 @@ def _read(detail: str) -> Told:
     """What cannot be read says nothing; whoever changed it is found with its leaf."""
     try:
         told = json.loads(detail)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 

@@ -151,7 +151,7 @@ _anything_waiting = select(select(exchange.c.seq).where(_waits).exists())
 _ours = and_(QUEUED, copy.c.recipient.not_in(bindparam("all_but", expanding=True)))
 _theirs = and_(DUE, copy.c.recipient.in_(bindparam("remote", expanding=True)))  # PostgreSQL's words for none differ
 _anything_misplaced = select(or_(*(select(copy.c.seq).where(some).exists() for some in (_ours, _theirs))))
-_columns = (copy.c.seq, copy.c.n, copy.c.kind, exchange.c.detail)
+_columns = (copy.c.seq, copy.c.n, copy.c.kind, exchange.c.exchange_id, exchange.c.detail)
 _handed_over = select(*_columns).join_from(copy, exchange, exchange.c.seq == copy.c.seq).where(_theirs)
 
 

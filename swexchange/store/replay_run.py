@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from swexchange.core.replay import BEHIND, PRUNED, Does, Done, Parcel
 from swexchange.errors import Busy, ConfigFault, Unstorable
 from swexchange.store import rows
 from swexchange.store.fates import note
-from swexchange.store.replays import Replays, digest_of, is_leased, log, row_of, set_items
+from swexchange.store.replays import Replays, digest_of, is_leased, log, row_of, set_items, targets_of
 from swexchange.store.tables import ADDED, OUTSTANDING, REPLAYED, copy, exchange, replay, replay_item
 
 LEASE = 45_000_000  # microseconds a run may be silent: longer than it waits for the broker
@@ -93,7 +92,7 @@ class Running(Replays):
                 return ()
             these = and_(_of(self._id), replay_item.c.seq.in_(seqs), _is_open)
             connection.execute(update(replay_item).where(these).values(state="sending"))
-            query = select(exchange, replay_item.c.does, replay_item.c.targets)
+            query = select(exchange, *replay_item.c["replay_id", "does", "targets"])
             query = query.join_from(replay_item, exchange, exchange.c.seq == replay_item.c.seq)
             found = connection.execute(query.where(these).order_by(replay_item.c.seq)).mappings().all()
             receipts = _receipts(connection, seqs)
@@ -191,8 +190,8 @@ def _parcel(row: rows.Row, receipt: bytes | None, remote: Set[str]) -> Parcel:
         return Parcel(row["seq"], number, lane, (), pruned=True)  # or it would send nothing under the old ids
     if row["does"] == Does.ACCEPT:
         return Parcel(row["seq"], number, lane, (), recorded.again, recorded.received_at)
-    targets = json.loads(row["targets"])
-    copies = [rows.copy_of({**row, "kind": kind, "recipient": to, "receipt": receipt}) for kind, to, _ in targets]
+    targets = targets_of(row)
+    copies = [rows.copy_of({**row, "kind": kind, "recipient": to, "receipt": receipt}) for kind, to in targets]
     own, queued = (tuple(c for c in copies if (c.to in remote) is is_remote) for is_remote in (False, True))
     return Parcel(row["seq"], number, lane, own, queued=queued)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -19,7 +19,16 @@ from swexchange.store import rows
 from swexchange.store.archive_tables import taken
 from swexchange.store.database import Database
 from swexchange.store.operations import note_replay
+from swexchange.store.readable import Partly, read_json, readable
 from swexchange.store.tables import exchange, replay, replay_item, replay_log
+
+_TARGETS = [(str, str, bool)]  # kind, participant, whether it is a repeat
+_EFFECT = Partly(
+    dict.fromkeys(("found", "matching", "items", "accepted_anew"), int),
+    sends=[{"kind": str, "to": str, "repeats": bool, "copies": int}],
+    left_out=[{"why": str, "exchanges": int}],
+    today_differs=[{"change": str, "type": str, "then": str, "today": str, "exchanges": int}],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +148,16 @@ class Replays(Database):
     def items(self, replay_id: str, state: str = "") -> Iterator[ReplayItem]:
         """The exchanges of a replay in their order, those in one state if asked; few are in memory at a time."""
         columns = replay_item.c["does", "targets", "state", "fate", "at"]
-        query = select(exchange.c.exchange_id, exchange.c.message_id, *columns)
+        query = select(
+            exchange.c.exchange_id, exchange.c.message_id, replay_item.c.replay_id, replay_item.c.seq, *columns
+        )
         query = query.join_from(replay_item, exchange, exchange.c.seq == replay_item.c.seq, isouter=True)
         these = replay_item.c.replay_id == replay_id, *((replay_item.c.state == state,) if state else ())
         query = query.where(*these).order_by(replay_item.c.seq)
-        with self._reading() as connection:
-            for row in connection.execute(query, execution_options={"yield_per": 1000}):
-                yield ReplayItem(
-                    row.exchange_id or "",
-                    row.message_id or "",
-                    row.does,
-                    tuple(f"{kind} {to}" for kind, to, _ in json.loads(row.targets)),
-                    row.state,
-                    row.fate or "",
-                    rows.moment_if(row.at),
-                )
+        streamed = {"yield_per": 1000}
+        with self._reading() as connection, connection.execute(query, execution_options=streamed) as found:
+            for row in found.mappings():
+                yield _item(row)
 
     def abort(self, replay_id: str, who: str, reason: str, now: datetime) -> Replay:
         """Give a replay up for good; a run that is at work ends after what it has in hand. Raises ConfigFault."""
@@ -208,6 +212,26 @@ def log(connection: Connection, replay_id: str, at: int, event: Event, who: str,
     note_replay(connection, event, row, row_of(connection, replay_id))
 
 
+def targets_of(row: rows.Row) -> Sequence[tuple[str, str]]:
+    """Kind and participant of each copy that an item sends. Raises DamagedRow."""
+    place = f"{row['replay_id']} {row['seq']}"
+    return [(kind, to) for kind, to, _ in read_json(replay_item.c.targets, place, row["targets"], _TARGETS)]
+
+
+def _item(row: rows.Row) -> ReplayItem:
+    to = tuple(f"{kind} {to}" for kind, to in targets_of(row))
+    with readable(replay_item, f"{row['replay_id']} {row['seq']}"):
+        return ReplayItem(
+            row["exchange_id"] or "",
+            row["message_id"] or "",
+            row["does"],
+            to,
+            row["state"],
+            row["fate"] or "",
+            rows.moment_if(row["at"]),
+        )
+
+
 def _replay(connection: Connection, row: rows.Row) -> Replay:
     of_this = replay_item.c.replay_id == row["id"]
     counts = select(replay_item.c.state, func.count()).where(of_this).group_by(replay_item.c.state)
@@ -219,8 +243,8 @@ def _replay(connection: Connection, row: rows.Row) -> Replay:
         planned_at=rows.moment(row["planned_at"]),
         planned_by=row["planned_by"],
         how=row["how"],
-        wanted=json.loads(row["wanted"]),
-        effect=json.loads(row["effect"]),
+        wanted=read_json(replay.c.wanted, row["id"], row["wanted"], dict),
+        effect=read_json(replay.c.effect, row["id"], row["effect"], _EFFECT),
         rules_digest=row["rules_digest"],
         items=row["items"],
         digest=row["digest"].hex() if row["digest"] else "",

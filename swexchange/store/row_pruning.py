@@ -6,7 +6,6 @@ still counted, ordered and proved by them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -92,7 +91,9 @@ _is_empty = func.length(exchange.c.body) == 0
 
 
 def _take_exchanges(connection: Connection, span: Span, before: datetime) -> int:
-    query = select(exchange.c.seq, exchange.c.detail).where(_is_empty, *_old(connection, span, before))
+    query = select(exchange.c.seq, exchange.c.exchange_id, exchange.c.detail).where(
+        _is_empty, *_old(connection, span, before)
+    )
     found = connection.execute(query.order_by(exchange.c.seq).limit(AT_ONCE)).all()
     if not found:
         return 0
@@ -101,7 +102,8 @@ def _take_exchanges(connection: Connection, span: Span, before: datetime) -> int
     accepted = own.where(these, exchange.c.outcome == str(Outcome.ACCEPTED))
     connection.execute(insert(taken).from_select(["identity", "exchange_id", "digest"], accepted))
     for row in found:
-        for name, value in json.loads(row.detail).get("keys", ()):  # by its primary key: there is no index by exchange
+        # By its primary key: there is no index by exchange.
+        for name, value in rows.detail_of(row.exchange_id, row.detail).get("keys", ()):
             this = and_(business_key.c.value == value, business_key.c.name == name, business_key.c.seq == row.seq)
             connection.execute(delete(business_key).where(this))
     connection.execute(delete(copy).where(copy.c.seq.in_([row.seq for row in found])))

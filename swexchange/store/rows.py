@@ -20,13 +20,25 @@ from swexchange.core.model import (
     Parent,
     ReceiverResult,
 )
-from swexchange.store.tables import NOTHING
+from swexchange.store.readable import Partly, read_json, readable
+from swexchange.store.tables import NOTHING, exchange
+from swexchange.store.tables import copy as copy_table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
+_KEYS = [(str, str)]
+_DETAIL = Partly(
+    head=(str, str, [str], str, str),
+    keys=_KEYS,
+    findings=[(str, str, str, int)],
+    results=[(str, str, str)],
+    answers=_KEYS,
+    askers=[str],
+    lane=str,
+)
 
 
 def microseconds(at: datetime) -> int:
@@ -121,8 +133,13 @@ def key_rows(decision: Decision, seq: int) -> Iterator[tuple[str, str, int]]:
 
 
 def decision_of(row: Row, rules_digest: str) -> Decision:
-    """The decision of an `exchange` row, without its copies."""
-    detail = json.loads(row["detail"])
+    """The decision of an `exchange` row, without its copies. Raises DamagedRow."""
+    detail = detail_of(row["exchange_id"], row["detail"])
+    with readable(exchange, row["exchange_id"]):
+        return _decision(row, detail, rules_digest)
+
+
+def _decision(row: Row, detail: Mapping[str, Any], rules_digest: str) -> Decision:
     head = detail.get("head")
     return Decision(
         exchange_id=row["exchange_id"],
@@ -154,15 +171,28 @@ def is_pruned(row: Row) -> bool:
     return not row["body"] and bytes(row["digest"]) != NOTHING
 
 
-def first_detail(detail: str) -> str:
-    """The detail of the first finding, of an exchange's `detail`."""
-    findings = json.loads(detail).get("findings")
+def detail_of(exchange_id: str, detail: str) -> Mapping[str, Any]:
+    """What an exchange's `detail` says, by the names of `Decision`. Raises DamagedRow."""
+    told: Mapping[str, Any] = read_json(exchange.c.detail, exchange_id, detail, _DETAIL)
+    return told
+
+
+def first_detail(exchange_id: str, detail: str) -> str:
+    """The detail of the first finding, of an exchange's `detail`. Raises DamagedRow."""
+    findings = detail_of(exchange_id, detail).get("findings")
     return Finding(*findings[0]).detail if findings else ""
 
 
 def copy_of(row: Row) -> Copy:
-    """A copy from a row that joins `copy` (its body as `receipt`) with its `exchange`; `replay` may be absent."""
-    kind = Kind(row["kind"])
+    """A copy from a row that joins `copy` (its body as `receipt`) with its `exchange`; `replay` may be absent.
+
+    Raises DamagedRow.
+    """
+    with readable(copy_table, f"of exchange {row['exchange_id']} to {row['recipient']}"):
+        return _copy(row, Kind(row["kind"]))
+
+
+def _copy(row: Row, kind: Kind) -> Copy:
     is_receipt = kind is Kind.RECEIPT
     answered = None if is_receipt else row["parent_message_id"]
     return Copy(
@@ -184,8 +214,8 @@ def _copy_id(row: Row, kind: Kind) -> str:
 
 
 def lane_of(row: Row) -> str | None:
-    """The lane of a copy from its kind and its exchange's detail; None where it waits for nobody."""
-    return None if row["kind"] == Kind.RECEIPT else json.loads(row["detail"]).get("lane")
+    """The lane of a copy from its kind and its exchange's detail; None where it waits for nobody. Raises DamagedRow."""
+    return None if row["kind"] == Kind.RECEIPT else detail_of(row["exchange_id"], row["detail"]).get("lane")
 
 
 def parent_of(row: Row) -> Parent | None:
