@@ -72,7 +72,11 @@ def refuse_other_history(settings: Settings) -> Iterator[Fault]:
 def asking(
     broker: Server, settings: Settings, wait: float, is_stopping: Callable[[], bool] = lambda: False
 ) -> Iterator[Callable[[str], Ask]]:
-    """Asks witnesses by name, one after the other; what comes late, from an earlier time, is dropped."""
+    """Asks witnesses by name, one after the other; what comes late, from an earlier time, is dropped.
+
+    So is what another process asked for at this moment: all answers come in one queue, and nobody could tell these
+    two apart. Put back, an answer whose asker is dead would go round for ever.
+    """
     with Outlet(broker, settings.confirm_seconds) as outlet, Mailbox(broker, COSIGNATURES) as mailbox:
 
         def ask(name: str, asked: str) -> Answer:
@@ -84,7 +88,9 @@ def asking(
                     if received.correlation_id == number and re.fullmatch("[1-5][0-9]{2}", received.type):
                         return Answer(int(received.type), received.body.decode("utf-8", "replace"))
             raise BrokerLost(
-                f"no answer within {wait:g} s", where=name, do="Is `swexchange witness run` running there?"
+                f"no answer within {wait:g} s",
+                where=name,
+                do="Is `swexchange witness run` running there? Another process that asks may have taken it: ask again",
             )
 
         yield lambda name: lambda asked: ask(name, asked)
