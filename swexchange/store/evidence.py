@@ -21,7 +21,7 @@ from swexchange.store.archive_tables import gone, taken
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import checkpoint, sealed, tile
-from swexchange.store.exhibit import read_exhibit
+from swexchange.store.exhibit import read_exhibit, sealed_until
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.log_state import log_state
 from swexchange.store.operations_check import badly_recorded
@@ -126,6 +126,11 @@ class Evidence(Database):
         """What proves an exchange; None where there is none. Without entries it is not sealed yet."""
         with self._reading() as connection:
             return read_exhibit(connection, exchange_id)
+
+    def sealed_until(self, exchange_id: str) -> int:
+        """So many leaves cover all of an exchange that is sealed; 0 = it is not, or there is none. Quick."""
+        with self._reading() as connection:
+            return sealed_until(connection, exchange_id)
 
     def badly_matched(self) -> Sequence[str]:
         """Answers that came before their parent, whose row now says what no event and no parent confirms."""

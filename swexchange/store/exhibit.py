@@ -44,14 +44,35 @@ def read_exhibit(connection: Connection, exchange_id: str) -> Exhibit | None:
 
 def entries_of(connection: Connection, kind: Kind, number: int, row: int) -> Iterator[tuple[int, bytes]]:
     """The leaf and entry of a row that has the number of a batch, an event or rules; none while it is not sealed."""
-    query = select(sealed).where(sealed.c.kind == str(kind), sealed.c.first <= number).order_by(sealed.c.first.desc())
-    found = connection.execute(query.limit(1)).mappings().first()
-    if found and number <= found["last"]:
+    if span := _span_of(connection, kind, number):
         if kind is Kind.BATCH:
             (leaf,) = leaves.exchanges(connection, row, row, 1)
         else:
             (leaf,) = leaves.others(connection, kind, row, row)
-        yield _position(connection, Span(**{**found, "kind": kind}), row, leaf.entry), leaf.entry
+        yield _position(connection, span, row, leaf.entry), leaf.entry
+
+
+def sealed_until(connection: Connection, exchange_id: str) -> int:
+    """So many leaves cover all of an exchange that is sealed; 0 = it is not, or there is none. Reads no message."""
+    query = select(exchange.c.batch_id, batch.c.rules_digest).where(batch.c.id == exchange.c.batch_id)
+    row = connection.execute(query.where(exchange.c.exchange_id == exchange_id)).first()
+    own = row and _span_of(connection, Kind.BATCH, row.batch_id)
+    if not row or not own:
+        return 0
+    others = {
+        Kind.RULES: select(rules.c.id).where(rules.c.digest == row.rules_digest),
+        Kind.EVENT: select(event.c.id).where(event.c.exchange_id == exchange_id),
+    }
+    numbers = [(kind, number) for kind, ids in others.items() for number in connection.execute(ids).scalars()]
+    spans = [own, *(_span_of(connection, kind, number) for kind, number in numbers)]
+    return max(span.first_leaf + span.leaves for span in spans if span)
+
+
+def _span_of(connection: Connection, kind: Kind, number: int) -> Span | None:
+    """The sealed span that holds a number of its kind; None while none does."""
+    query = select(sealed).where(sealed.c.kind == str(kind), sealed.c.first <= number).order_by(sealed.c.first.desc())
+    found = connection.execute(query.limit(1)).mappings().first()
+    return Span(**{**found, "kind": kind}) if found and number <= found["last"] else None
 
 
 def _position(connection: Connection, span: Span, row: int, entry: bytes) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
 
 from swexchange.cli import cli
+from swexchange.core.model import Event, Happening
 from swexchange.evidence.bundle import export
 from swexchange.evidence.sealer import Sealer
 from swexchange.evidence.selection import select
@@ -85,6 +87,40 @@ def test_nothing_found_or_sealed_is_nothing_written(log: Evidence, ledger: FullL
     unsealed = evidence._record(ledger, 0, 1)
     for found in ([], [unsealed], ["0" * 32]):
         assert not written(log, found, tmp_path / "case").exists()
+
+
+def test_each_exchange_is_read_once(log: Evidence, filled: str, tmp_path: Path) -> None:
+    """Which checkpoint covers all of them is known without their messages."""
+    found = list(dict.fromkeys((filled, evidence_id(log))))
+    with mock.patch.object(log, "exhibit", wraps=log.exhibit) as read:
+        written(log, found, tmp_path / "case")
+    assert [call.args for call in read.call_args_list] == [(number,) for number in found]
+
+
+def test_the_checkpoint_covers_what_happened_to_an_exchange_later(
+    log: Evidence, sealer: Sealer, ledger: FullLedger, filled: str
+) -> None:
+    """As far as it is sealed: the log until there is just enough."""
+
+    def enough() -> tuple[int, int]:
+        exhibit = log.exhibit(filled)
+        leaves = [leaf for leaf, _ in exhibit.entries] if exhibit else []
+        until = log.sealed_until(filled)
+        signed, least = (log.checkpoint_at(size) for size in (until, max(leaves) + 1))
+        assert signed
+        assert signed == least
+        return until, len(leaves)
+
+    before = enough()
+    with ledger.write({"again"}, world.NOW, world.rulebook().digest) as book:
+        book.note([Happening(filled, Event.REPEATED)])
+    assert enough() == before
+    assert sum(sealer.seal_all())
+    after = enough()
+    assert after[0] > before[0]
+    assert after[1] == before[1] + 1
+    assert log.sealed_until("0" * 32) == 0
+    assert log.sealed_until(evidence._record(ledger, MESSAGES + 1, MESSAGES + 2)) == 0
 
 
 def test_it_grew_from_a_checkpoint_that_somebody_kept(
