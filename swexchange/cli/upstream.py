@@ -50,7 +50,10 @@ def forwarding(
 ) -> Iterator[None]:
     """Forward to an upstream meanwhile; `on_end` is called should that end by itself, and what ended it is raised."""
     there = upstream_server(settings, name)
-    with open_backlog(settings.database_url) as backlog, ThreadPoolExecutor(1, f"forward {name}") as thread:
+    with (
+        open_backlog(settings.database_url, observer.damaged) as backlog,
+        ThreadPoolExecutor(1, f"forward {name}") as thread,
+    ):
         forwarder = Forwarder(
             name,
             lambda upstream: LastingOutlet(partial(Outlet, there, settings.confirm_seconds, upstream.exchange)),

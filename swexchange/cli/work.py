@@ -45,7 +45,7 @@ def work(settings: Settings, number: int, upstream: str) -> None:
     observer = Observer(metrics)
     with ExitStack() as stack:
         explainer = stack.enter_context(closing(Explainer(proven=settings.cache_folder)))
-        ledger = stack.enter_context(open_ledger(settings.database_url))
+        ledger = stack.enter_context(open_ledger(settings.database_url, observer.damaged))
         attempts = stack.enter_context(closing(Attempts(settings.database_url, uuid4().hex)))
         load = partial(tested_rules, settings, explainer)
         rules_file = RulesFile(Path(settings.routes), load, observer.reloaded, observer.not_reloaded, time.monotonic)

@@ -18,7 +18,7 @@ from swexchange.core.codes import HELD
 from swexchange.core.forecast import Forecast, Sample
 from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
-from swexchange.errors import BrokerLost, ConfigFault, Fault
+from swexchange.errors import BrokerLost, ConfigFault, DamagedRow, Fault
 from swexchange.forwarder import Sent
 from swexchange.observe import utc_now
 from swexchange.observe.logs import flush_logs
@@ -121,6 +121,11 @@ class Observer:
     def _repeated(self, decision: Decision, stored: Recorded) -> None:
         self._metrics.repeated.inc()
         self._log.info("repeated", exchange=stored.exchange_id, sender=decision.sender, message_id=decision.message_id)
+
+    def damaged(self, fault: DamagedRow) -> None:
+        """A row of the database cannot be read: what it is about waits, all else goes on."""
+        self._log.error("row left aside", where=fault.where, what=plain(fault.what), do=fault.do)
+        flush_logs()
 
     def swept(self, sent: Sent) -> None:
         """The forwarder did something."""

@@ -15,6 +15,7 @@ from swexchange.store.file_pruning import FilePruning
 from swexchange.store.history import History
 from swexchange.store.holds import Holds
 from swexchange.store.owed import FullLedger
+from swexchange.store.readable import OnDamage, ignore
 from swexchange.store.replay_run import Runner, Running
 from swexchange.store.replays import Replays
 from swexchange.store.tally import Tally
@@ -49,16 +50,22 @@ __all__ = [
 ]
 
 
-def open_ledger(url: str) -> AbstractContextManager[FullLedger]:
-    """The store of a worker. Raises ConfigFault unless the database is at the current version."""
+def open_ledger(url: str, on_damage: OnDamage = ignore) -> AbstractContextManager[FullLedger]:
+    """The store of a worker; `on_damage` is told of rows that it cannot read.
+
+    Raises ConfigFault unless the database is at the current version.
+    """
     require_current(url)
-    return closing(FullLedger(url))
+    return closing(FullLedger(url, on_damage))
 
 
-def open_backlog(url: str) -> AbstractContextManager[Backlog]:
-    """The store of an upstream's forwarder. Raises ConfigFault unless the database is at the current version."""
+def open_backlog(url: str, on_damage: OnDamage = ignore) -> AbstractContextManager[Backlog]:
+    """The store of an upstream's forwarder; `on_damage` as above.
+
+    Raises ConfigFault unless the database is at the current version.
+    """
     require_current(url)
-    return closing(Backlog(url))
+    return closing(Backlog(url, on_damage))
 
 
 def open_audit_log(url: str) -> AbstractContextManager[AuditLog]:

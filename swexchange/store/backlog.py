@@ -32,10 +32,12 @@ from swexchange.core.breaker import Standing, State
 from swexchange.core.forecast import Sample
 from swexchange.core.lanes import Weights, share
 from swexchange.core.model import Copy, Event, Fate, Happening
+from swexchange.errors import DamagedRow
 from swexchange.store import rows
 from swexchange.store.database import Database
 from swexchange.store.fates import has_come, is_due, named_copy, note, note_failed, put_off, this_copy
 from swexchange.store.ledger import POSITIONS, copies_query
+from swexchange.store.readable import OnDamage, ignore, sort_out
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
 
 FARTHEST_LEASE = 3600 * 1_000_000  # microseconds: one that ends later was taken by a clock that was wrong
@@ -56,6 +58,10 @@ _is_head = or_(
 
 class Backlog(Database):
     """A database as upstream.Backlog; for one thread. Close it."""
+
+    def __init__(self, url: str, on_damage: OnDamage = ignore) -> None:
+        super().__init__(url)
+        self._on_damage = on_damage
 
     # -- who forwards
 
@@ -112,15 +118,26 @@ class Backlog(Database):
         """The oldest copy of each lane whose turn has come, live and backlog by weight.
 
         Nothing is claimed: only the holder of the lease takes. At most `max_bytes` of bodies, but
-        always one copy when there is one.
+        always one copy when there is one. One that cannot be read waits, as one that was refused.
         """
-        asked = {"boundary": boundary, "most": most, "at": rows.microseconds(now)}
+        at = rows.microseconds(now)
+        asked = {"boundary": boundary, "most": most, "at": at}
         with self._reading() as connection:
-            found = sorted(
+            keys = sorted(
                 (seq, n) for to in recipients for seq, n in connection.execute(_live_and_backlog, {"to": to, **asked})
             )
-            live, backlog = ([key for key in found if (key[0] > boundary) == is_live] for is_live in (True, False))
-            return _within(connection, share(live[:most], backlog[:most], most, weights), max_bytes)
+            live, backlog = ([key for key in keys if (key[0] > boundary) == is_live] for is_live in (True, False))
+            found = _within(connection, share(live[:most], backlog[:most], most, weights), max_bytes)
+        copies, damaged = sort_out(rows.copy_of, found)
+        if damaged:
+            self._set_back(damaged, at)
+        return copies
+
+    def _set_back(self, damaged: Sequence[tuple[rows.Row, DamagedRow]], at: int) -> None:
+        with self._writing(synced=False) as connection:
+            for row, fault in damaged:
+                put_off(connection, and_(copy.c.seq == row["seq"], copy.c.n == row["n"], QUEUED), at, "queued")
+                self._on_damage(fault)
 
     def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were taken; not synced: a crash has them sent again with equal ids.
@@ -192,15 +209,15 @@ _sized = select(copy.c.seq, copy.c.n, _size).join_from(copy, exchange, exchange.
 _these_copies = copies_query().where(_these)
 
 
-def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> list[Copy]:
-    """The copies of these keys, as long as their bodies fit: a body may be megabytes, so sizes are asked first."""
+def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> list[rows.Row]:
+    """The rows of these keys, as long as their bodies fit: a body may be megabytes, so sizes are asked first."""
     if not keys:
         return []
     sizes = {(seq, n): length for seq, n, length in connection.execute(_sized, {"keys": keys})}
     ends = list(accumulate(sizes[key] for key in keys))
     fitting = [key for key, end in zip(keys, ends, strict=True) if end <= max_bytes] or keys[:1]
     found = connection.execute(_these_copies, {"keys": fitting}).mappings()
-    by_key = {(row["seq"], row["n"]): rows.copy_of(row) for row in found}
+    by_key = {(row["seq"], row["n"]): row for row in found}
     return [by_key[key] for key in fitting]
 
 

@@ -50,6 +50,7 @@ from swexchange.store.archive_tables import taken
 from swexchange.store.engine import as_sqlalchemy, is_sqlite
 from swexchange.store.fates import mark_all, note, this_copy
 from swexchange.store.known_rules import KnownRules
+from swexchange.store.readable import OnDamage, ignore, sort_out
 from swexchange.store.tables import batch, business_key, copy, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
@@ -59,8 +60,8 @@ MOST_CANDIDATES = 200  # exchanges considered for one business key
 class Book:
     """One open transaction: see pipeline.Book."""
 
-    def __init__(self, connection: Connection, number: int, now: int) -> None:
-        self.batch, self._connection, self._now = number, connection, now
+    def __init__(self, connection: Connection, number: int, now: int, on_damage: OnDamage) -> None:
+        self.batch, self._connection, self._now, self._on_damage = number, connection, now, on_damage
         self._next = number * POSITIONS
 
     def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
@@ -85,15 +86,17 @@ class Book:
 
     def _recorded(self, row: rows.Row) -> Recorded:
         copies = self._connection.execute(_copies_of, {"of": row["seq"]}).mappings().all()
-        receipts = (rows.copy_of(c) for c in copies if c["kind"] == Kind.RECEIPT)
-        unsent = (c for c in copies if c["kind"] != Kind.RECEIPT and _is_owed(c))
+        # A damaged copy is not sent again. Its exchange is known all the same: nothing takes effect twice.
+        sendable, damaged = sort_out(rows.copy_of, (c for c in copies if c["kind"] == Kind.RECEIPT or _is_owed(c)))
+        for _, fault in damaged:
+            self._on_damage(fault)
         return Recorded(
             exchange_id=row["exchange_id"],
             digest=bytes(row["digest"]),
-            outcome=Outcome(row["outcome"]),
+            outcome=rows.outcome_of(row),
             code=row["code"],
-            receipt=next(receipts, None),
-            unsent=tuple(rows.copy_of(c) for c in unsent),
+            receipt=next((c for c in sendable if c.kind is Kind.RECEIPT), None),
+            unsent=tuple(c for c in sendable if c.kind is not Kind.RECEIPT),
         )
 
     def candidates(self, keys: Collection[BusinessKey]) -> Mapping[BusinessKey, Sequence[Candidate]]:
@@ -243,6 +246,10 @@ _PG_TYPES = {"BIGINT": "int8", "INTEGER": "int8", "SMALLINT": "int2", "TEXT": "t
 class Ledger(KnownRules):
     """A database as pipeline.Ledger; for one thread. Close it."""
 
+    def __init__(self, url: str, on_damage: OnDamage = ignore) -> None:
+        super().__init__(url)
+        self._on_damage = on_damage
+
     @contextmanager
     def write(self, identities: Collection[str], now: datetime, rules_digest: str) -> Iterator[Book]:
         """Open a transaction that no other writer of these identities overlaps; see pipeline.Ledger."""
@@ -255,7 +262,7 @@ class Ledger(KnownRules):
             at = rows.microseconds(now)
             # Even when nothing will be recorded: a number used twice would let one worker settle another's batch.
             connection.execute(_new_batch, {"id": number, "rules_digest": rules_digest, "committed_at": at})
-            yield Book(connection, number, at)
+            yield Book(connection, number, at, self._on_damage)
 
     def settle(self, batch_number: int, failed: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note that a batch was published, but for the copies that failed; see pipeline.Ledger."""

@@ -23,10 +23,12 @@ from sqlalchemy import (
 )
 
 from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Parent
+from swexchange.errors import DamagedRow
 from swexchange.store import rows
 from swexchange.store.engine import is_sqlite
-from swexchange.store.fates import has_come, is_due
+from swexchange.store.fates import has_come, is_due, put_off
 from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query
+from swexchange.store.readable import OnDamage, sort_out
 from swexchange.store.tables import DUE, QUEUED, WAITING, batch, copy, exchange
 
 SECOND = 1_000_000
@@ -75,7 +77,7 @@ class FullLedger(Ledger):
     def matching(self, now: datetime) -> Iterator[MatchBook]:
         """Open a write transaction for `match`."""
         with self._writing() as connection:
-            yield MatchBook(connection, 0, rows.microseconds(now))
+            yield MatchBook(connection, 0, rows.microseconds(now), self._on_damage)
 
     def due(self, now: datetime, limit: int, remote: Set[str] = frozenset()) -> Sequence[Copy]:
         """Claim copies to send again; see forwarder.Outstanding."""
@@ -86,7 +88,7 @@ class FullLedger(Ledger):
             return ()
         with self._writing(synced=False) as connection:
             _doubt(connection, at)
-            _hand_over(connection, at, remote)
+            _hand_over(connection, at, remote, self._on_damage)
             own = _due.where(copy.c.recipient.not_in(remote)).order_by(copy.c.due_at).limit(limit)
             claimed = connection.execute(_skipping(connection, own), {"at": at}).all()
             # Both: SQLite finds no index for the pairs alone.
@@ -98,7 +100,11 @@ class FullLedger(Ledger):
             if not claimed:
                 return ()
             found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)).mappings()
-            return [rows.copy_of(row) for row in found]
+            copies, damaged = sort_out(rows.copy_of, found)
+            for row, fault in damaged:
+                put_off(connection, and_(copy.c.seq == row["seq"], copy.c.n == row["n"]), at, "due")
+                self._on_damage(fault)
+            return copies
 
     def owed(self, most: int) -> int:
         """How many copies are due or queued, counted to `most` of each."""
@@ -112,7 +118,7 @@ class FullLedger(Ledger):
             with self._writing(synced=False) as connection:
                 ours = update(copy).where(_ours).values(state="due", due_at=at, lane=None)
                 connection.execute(ours, {"all_but": list(remote)})
-                while _hand_over(connection, at, remote):
+                while _hand_over(connection, at, remote, self._on_damage):
                     pass
         self._remote = frozenset(remote)
 
@@ -129,7 +135,10 @@ class FullLedger(Ledger):
                 pause = min(LONGEST_WAIT, SECOND * 2 ** min(tries, 10))
                 again = {"tries": min(tries + 1, 1000), "next_try": at + pause}
                 connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
-            return [rows.decision_of(row, "") for row in found]
+            decisions, damaged = sort_out(lambda row: rows.decision_of(row, ""), found)
+            for _, fault in damaged:  # it goes on waiting, as one whose parent has not come
+                self._on_damage(fault)
+            return decisions
 
     def _is_there(self, query: Select[bool], **asked: Any) -> bool:
         """A look without the writers' lock: there is nearly never anything."""
@@ -155,16 +164,25 @@ _columns = (copy.c.seq, copy.c.n, copy.c.kind, exchange.c.exchange_id, exchange.
 _handed_over = select(*_columns).join_from(copy, exchange, exchange.c.seq == copy.c.seq).where(_theirs)
 
 
-def _hand_over(connection: Connection, at: int, remote: Set[str]) -> int:
+def _hand_over(connection: Connection, at: int, remote: Set[str], on_damage: OnDamage) -> int:
     """What is due for a recipient behind an upstream is the forwarder's, in its lane; how many copies that was."""
     if not remote:
         return 0
     found = connection.execute(_handed_over.limit(HANDED_OVER), {"remote": list(remote)}).mappings().all()
     for row in found:
         this = and_(copy.c.seq == row["seq"], copy.c.n == row["n"])
-        queued = {"state": "queued", "due_at": at, "lane": rows.lane_of(row)}
+        queued = {"state": "queued", "due_at": at, "lane": _lane(row, on_damage)}
         connection.execute(update(copy).where(this).values(queued))
     return len(found)
+
+
+def _lane(row: rows.Row, on_damage: OnDamage) -> str | None:
+    """A copy's lane; one that cannot be known keeps it in none: late, it would be no more in order."""
+    try:
+        return rows.lane_of(row)
+    except DamagedRow as fault:
+        on_damage(fault)
+        return None
 
 
 def _skipping(connection: Connection, query: Select[Any]) -> Select[Any]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, Table
 
 from swexchange.errors import DamagedRow
+
+Made = TypeVar("Made")
+OnDamage = Callable[[DamagedRow], object]
+"""Told of a row that a daemon leaves aside, to go on with the others."""
 
 _WRONG = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
@@ -30,6 +34,24 @@ def readable(table: Table, row: object, column: str = "") -> Iterator[None]:
             where=f"table {table.name}",
             do="Somebody changed it: `swexchange audit verify` finds what else. Put back what a backup has",
         ) from error
+
+
+def ignore(_: DamagedRow) -> None:
+    """The OnDamage of who is told of a damaged row by other means."""
+
+
+def sort_out(
+    make: Callable[[Mapping[Any, Any]], Made], found: Iterable[Mapping[Any, Any]]
+) -> tuple[list[Made], list[tuple[Mapping[Any, Any], DamagedRow]]]:
+    """What is made of rows, and apart from it the rows of which nothing can be made."""
+    made: list[Made] = []
+    damaged: list[tuple[Mapping[Any, Any], DamagedRow]] = []
+    for row in found:
+        try:
+            made.append(make(row))
+        except DamagedRow as fault:
+            damaged.append((row, fault))
+    return made, damaged
 
 
 def read_json(column: Column[Any], row: object, text: str, shape: Any) -> Any:

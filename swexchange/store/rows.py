@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from swexchange.core.identity import copy_id, receipt_id
+from swexchange.core.identity import copy_id, is_claim, receipt_id
 from swexchange.core.model import (
     BusinessKey,
     Copy,
@@ -164,6 +164,14 @@ def _decision(row: Row, detail: Mapping[str, Any], rules_digest: str) -> Decisio
         askers=tuple(detail.get("askers", ())),
         lane=detail.get("lane", ""),
     )
+
+
+def outcome_of(row: Row) -> Outcome:
+    """An exchange's outcome; where its row says none, what its identity says, so that nothing takes effect twice."""
+    try:
+        return Outcome(row["outcome"])
+    except ValueError:
+        return Outcome.ACCEPTED if is_claim(row["identity"]) else Outcome.REJECTED
 
 
 def is_pruned(row: Row) -> bool:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from structlog.testing import capture_logs
 
-from swexchange.errors import BrokerLost, StoreDown
+from swexchange.errors import BrokerLost, DamagedRow, StoreDown
 from swexchange.observe.metrics import Metrics, SealerMetrics
 from swexchange.observe.observer import Observer
 from swexchange.observe.outage import AGAIN, Outage
@@ -105,3 +105,12 @@ def test_trouble_says_since_when_and_its_end_how_long_it_was(metrics: Metrics, o
     assert events[0]["since"]
     assert events[-1]["after_s"] >= 0
     assert sum(s.value for m in metrics.faults.collect() for s in m.samples if s.name.endswith("_total")) == 51
+
+
+def test_a_row_that_is_left_aside_is_an_error_on_one_line(observer: Observer) -> None:
+    """Text of the row is freed of what could forge a line."""
+    with capture_logs() as logs:
+        observer.damaged(DamagedRow("exchange 1\n2 cannot be read", where="table exchange", do="Mend it"))
+    (line,) = logs
+    assert (line["event"], line["log_level"], line["where"]) == ("row left aside", "error", "table exchange")
+    assert line["what"] == "exchange 1\\u000a2 cannot be read"

@@ -1,0 +1,143 @@
+"""A daemon leaves a row that was changed by hand aside, says so, and goes on with all others, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from swexchange.core.identity import identity, lookups
+from swexchange.core.lanes import Weights
+from swexchange.core.model import BusinessKey, Copy, Decision, Fate, Kind, Outcome
+from swexchange.errors import DamagedRow
+from swexchange.forwarder import send_due
+from swexchange.store import Backlog, FullLedger, open_backlog, open_ledger
+from tests.contract.conftest import Database, change
+from tests.contract.exchanges import ALICE, CUSTOMS, NOW, RULES, accepted, after, deliver, record, waiting
+
+PROVINCE = "DXPGDP4400000001"
+REMOTE = frozenset({PROVINCE})
+ENTRY = BusinessKey("EntryId", "530420261040012345")
+
+
+class Confirming:
+    """A sink that takes everything."""
+
+    def publish(self, copies: Sequence[Copy]) -> Sequence[Fate]:
+        return [Fate.CONFIRMED for _ in copies]
+
+
+@pytest.fixture
+def told() -> list[DamagedRow]:
+    """What a daemon says of rows."""
+    return []
+
+
+@pytest.fixture
+def daemon(database: Database, told: list[DamagedRow]) -> Iterator[FullLedger]:
+    """A worker's store."""
+    with open_ledger(database.url, told.append) as opened:
+        yield opened
+
+
+@pytest.fixture
+def backlog(database: Database, told: list[DamagedRow]) -> Iterator[Backlog]:
+    """A forwarder's store."""
+    with open_backlog(database.url, told.append) as opened:
+        yield opened
+
+
+def spoil(database: Database, one: Decision, changed: str) -> None:
+    seq = f"SELECT seq FROM exchange WHERE exchange_id = '{one.exchange_id}'"
+    table = "copy" if changed.startswith("kind") else "exchange"
+    condition = "kind = 'message'" if table == "copy" else "seq > 0"
+    change(database, f"UPDATE {table} SET {changed} WHERE {condition} AND seq = ({seq})")
+
+
+def require_told(told: list[DamagedRow], *about: Decision) -> None:
+    """Each once, by its exchange."""
+    assert [one.exchange_id for one in about] == [
+        next(one.exchange_id for one in about if one.exchange_id in fault.what) for fault in told
+    ]
+
+
+def test_an_answer_that_cannot_be_read_keeps_no_other_from_its_parent(
+    daemon: FullLedger, database: Database, told: list[DamagedRow]
+) -> None:
+    """It goes on waiting, and is told each time that it is tried."""
+    question = accepted(keys=[ENTRY])
+    spoilt, answer = (waiting(name, [ENTRY]) for name in ("Z1", "Z2"))
+    deliver(daemon, question, spoilt, answer)
+    spoil(database, spoilt, "detail = '{'")
+    sent = send_due(daemon, Confirming(), after(seconds=5))
+    assert [one.exchange_id for one in sent.matched] == [answer.exchange_id]
+    require_told(told, spoilt)
+    assert [one.exchange_id for one in daemon.waiting(after(seconds=90), 10)] == []
+    require_told(told, spoilt, spoilt)
+
+
+def test_a_due_copy_that_cannot_be_read_keeps_no_other_back(
+    daemon: FullLedger, database: Database, told: list[DamagedRow]
+) -> None:
+    """It is due again later, and later each time; not in every pass."""
+    spoilt, fresh = accepted("M1"), accepted("M2")
+    record(daemon, spoilt, fresh)
+    spoil(database, spoilt, "kind = 'letter'")
+    due = daemon.due(after(seconds=60), 10)
+    assert {copy.id for copy in due} == {copy.id for copy in (spoilt.copies[1], *fresh.copies)}
+    require_told(told, spoilt)
+    assert not daemon.due(after(seconds=69), 10)
+    require_told(told, spoilt)
+    daemon.due(after(seconds=70), 10)
+    require_told(told, spoilt, spoilt)
+
+
+def test_a_copy_whose_lane_cannot_be_read_is_handed_over_all_the_same(
+    daemon: FullLedger, backlog: Backlog, database: Database, told: list[DamagedRow]
+) -> None:
+    """Its receiver moved behind an upstream: it goes there in no lane, the others in theirs."""
+    spoilt, fresh = (replace(accepted(name, to=(PROVINCE,)), lane="L") for name in ("M1", "M2"))
+    record(daemon, spoilt, fresh)
+    spoil(database, spoilt, "detail = '[]'")
+    daemon.due(after(seconds=60), 10, REMOTE)
+    require_told(told, spoilt)
+    taken = backlog.take(REMOTE, 2**40, 10, Weights(3, 1), 2**20, after(seconds=60))
+    assert [copy.correlation_id for copy in taken] == ["M1", "M2"]
+
+
+def test_a_queued_copy_that_cannot_be_read_stops_no_upstream(
+    daemon: FullLedger, backlog: Backlog, database: Database, told: list[DamagedRow]
+) -> None:
+    """Not even one at a time, as behind an open breaker; its own lane waits with it."""
+    spoilt, behind, fresh = (
+        replace(accepted(name, to=(PROVINCE,)), lane=lane) for name, lane in (("M1", "L"), ("M2", "L"), ("M3", "K"))
+    )
+    record(daemon, spoilt, behind, fresh, remote=REMOTE)
+    spoil(database, spoilt, "kind = 'letter'")
+
+    def taken() -> list[Copy]:
+        return list(backlog.take(REMOTE, 2**40, 1, Weights(3, 1), 2**20, NOW))
+
+    assert taken() == []
+    require_told(told, spoilt)
+    for _ in range(2):
+        assert [copy.correlation_id for copy in taken()] == ["M3"]
+    require_told(told, spoilt)
+
+
+@pytest.mark.parametrize("changed", ["kind = 'letter'", "detail = '{'", "outcome = 'perhaps'"])
+def test_a_repeat_of_what_cannot_be_read_takes_no_effect_again(
+    daemon: FullLedger, database: Database, told: list[DamagedRow], changed: str
+) -> None:
+    """Its exchange is known, with its receipt; a copy that cannot be read is not sent."""
+    fresh = accepted()
+    record(daemon, fresh)
+    spoil(database, fresh, changed)
+    with daemon.write(lookups(fresh), after(seconds=1), RULES) as book:
+        known = book.known(lookups(fresh))[identity(fresh)]
+    assert (known.exchange_id, known.outcome, known.receipt) == (fresh.exchange_id, Outcome.ACCEPTED, fresh.receipt)
+    is_copy = changed.startswith("kind")
+    assert [(c.kind, c.to) for c in known.unsent] == ([] if is_copy else [(Kind.MESSAGE, CUSTOMS)])
+    require_told(told, *([fresh] if is_copy else []))
+    assert fresh.sender == ALICE
