@@ -265,6 +265,7 @@ def _with_key(key: BusinessKey) -> Select[Any]:
 
 def _summary(row: rows.Row) -> Summary:
     with readable(exchange, row["exchange_id"]):
+        rows.require_texts(row)
         return Summary(**{**row, "received_at": rows.moment(row["received_at"])})
 
 

@@ -21,7 +21,7 @@ from swexchange.core.model import (
     ReceiverResult,
 )
 from swexchange.store.readable import Partly, read_json, readable
-from swexchange.store.tables import NOTHING, exchange
+from swexchange.store.tables import EXCHANGE_TEXTS, NOTHING, exchange
 from swexchange.store.tables import copy as copy_table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,7 +139,14 @@ def decision_of(row: Row, rules_digest: str) -> Decision:
         return _decision(row, detail, rules_digest)
 
 
+def require_texts(row: Row) -> None:
+    """Raise TypeError where a text of an `exchange` row is none, as SQLite allows."""
+    if wrong := [name for name in EXCHANGE_TEXTS if not isinstance(row.get(name, ""), str)]:
+        raise TypeError(f"{wrong[0]} is no text")
+
+
 def _decision(row: Row, detail: Mapping[str, Any], rules_digest: str) -> Decision:
+    require_texts(row)
     head = detail.get("head")
     return Decision(
         exchange_id=row["exchange_id"],

@@ -81,6 +81,7 @@ exchange = Table(
     Column("next_try", BigInteger),
     Column("body", LargeBinary, nullable=False),  # the exact bytes; last, so that the rest is read without it
 )
+EXCHANGE_TEXTS = [column.name for column in exchange.c if isinstance(column.type, Text) and not column.nullable]
 Index("exchange_digest", exchange.c.digest)
 Index("exchange_identity", exchange.c.identity, unique=True)
 Index("exchange_listing", exchange.c.exchange_id, exchange.c.type)  # ids sort by time

@@ -151,6 +151,16 @@ def test_other_columns_that_were_changed_are_named(database: Database, exchange:
         assert f"exchange {exchange} cannot be read" in result.stderr
 
 
+def test_bytes_in_place_of_a_text_are_named(database: Database, exchange: str) -> None:
+    """SQLite keeps them as bytes; PostgreSQL makes a text of them, which is shown."""
+    change(database, "UPDATE exchange SET route = x'00ff'")
+    for arguments in (["show", exchange], ["search"]):
+        result = said(database, "audit", *arguments)
+        assert result.exit_code == {"sqlite": 3, "postgresql": 0}[database.kind], result.exception
+        assert exchange in result.output
+        assert ("route is no text" in result.stderr) is (database.kind == "sqlite")
+
+
 def test_a_copy_of_no_kind_is_named(database: Database, exchange: str) -> None:
     """By its exchange and its recipient."""
     change(database, "UPDATE copy SET kind = 'letter' WHERE kind = 'message'")
