@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 
-_name, _, _count = os.environ.get("SWX_CRASH_AT", "").partition(":")
+CRASH_AT = "SWX_CRASH_AT"  # the variable of the environment
+_name, _, _count = os.environ.get(CRASH_AT, "").partition(":")
 _passes = iter(range(int(_count or "1") - 1, -1, -1))
 
 

@@ -7,10 +7,12 @@ checked against DEFAULTS.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
+from swexchange.crashpoint import CRASH_AT
 from swexchange.errors import ConfigFault
 
 
@@ -74,6 +76,15 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         if text is not None:
             values[name] = _convert(name, text, type(default))
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def unknown(environment: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:
+    """Variables of an environment (default: the process's) that look like settings and are none; what each may mean."""
+    source = os.environ if environment is None else environment
+    known = [variable(name) for name in DEFAULTS]
+    for name in sorted(source):
+        if name.startswith(variable("")) and name not in (*known, CRASH_AT):
+            yield name, next(iter(get_close_matches(name, known, 1)), "")
 
 
 def _convert(name: str, text: str, kind: type[str | int | float]) -> str | int | float:

@@ -1,4 +1,4 @@
-"""What both `doctor` and the start of the daemon look at: keys, database, broker.
+"""What both `doctor` and the start of the daemon look at: environment, keys, database, broker.
 
 The supervisor of `run` keeps all that is imported here: neither rules nor schemas belong here.
 """
@@ -17,10 +17,10 @@ from swexchange.cli.wiring_broker import server
 from swexchange.errors import BrokerLost, StoreDown
 from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
-from swexchange.health.machine import judge_clock, judge_keys
+from swexchange.health.machine import judge_clock, judge_keys, judge_variables
 from swexchange.health.problem import Danger, Problem
 from swexchange.observe import utc_now
-from swexchange.settings import Settings
+from swexchange.settings import Settings, unknown
 from swexchange.store.look import look as look_at_database
 
 
@@ -42,12 +42,17 @@ def before_start(settings: Settings) -> list[Check]:
     Who cannot be asked now is found, too. Raises ConfigFault for a wrong setting, which no start survives.
     """
     found: list[Check] = []
-    for look in (keys, database, broker):
+    for look in (environment, keys, database, broker):
         try:
             found += look(settings)
         except (BrokerLost, StoreDown) as fault:
             found.append(Check(look.__name__, str(fault), Danger.STOP))
     return [check for check in found if check.danger]
+
+
+def environment(_settings: Settings) -> Iterator[Check]:
+    """Whether every variable that looks like a setting is one: a mistyped key would leave the log unsealed."""
+    yield from checked("environment", judge_variables(unknown()), "every value is possible")
 
 
 def keys(settings: Settings) -> Iterator[Check]:

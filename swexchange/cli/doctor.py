@@ -42,7 +42,7 @@ _WORDS = {None: "ok", Danger.RISK: "note", Danger.STOP: "WRONG", Danger.LOSS: "L
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool) -> None:
-    """Look at rules, keys, database, archives, backups, clocks and broker; say what could lose or stop messages.
+    """Look at settings, rules, keys, database, archives, backups, clocks, broker: what could lose or stop messages.
 
     Each line begins with ok, note (a risk), WRONG (messages do not flow, now or soon) or LOSES
     (an accepted message could be lost), then says why and what to do. SWX_MANAGEMENT_URL lets it look into
@@ -200,6 +200,7 @@ def _upstream(settings: Settings, upstream: Upstream) -> Iterator[Check]:
 
 
 _LOOKS = (
+    checks.environment,
     _rules,
     checks.keys,
     checks.database,

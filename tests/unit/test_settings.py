@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swexchange.errors import ConfigFault
-from swexchange.settings import BOUNDS, DEFAULTS, Settings, from_environment, variable
+from swexchange.settings import BOUNDS, DEFAULTS, Settings, from_environment, unknown, variable
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -43,3 +43,10 @@ def test_a_count_that_is_no_whole_number_is_refused(text: str) -> None:
     """Rather than rounded."""
     with pytest.raises(ConfigFault, match="SWX_BATCH"):
         from_environment({"SWX_BATCH": text})
+
+
+def test_a_variable_that_is_no_setting_is_told_with_what_it_may_mean() -> None:
+    """One that only looks like a setting does nothing, and a log would not be sealed."""
+    wrong, strange = (variable(name) for name in ("auditkey", "xyzzy"))
+    environment = {wrong: "k", strange: "", "SWX_AUDIT_KEY": "k", "PATH": "", "SWX_CRASH_AT": "taken"}
+    assert list(unknown(environment)) == [(wrong, "SWX_AUDIT_KEY"), (strange, "")]
