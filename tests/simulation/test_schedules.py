@@ -27,7 +27,7 @@ from tests.simulation.explore import SOMETIMES, Exploration, explore, explore_on
 from tests.simulation.schedule import Schedule
 from tests.simulation.setting import opened
 
-SCHEDULES = 400
+SCHEDULES = 800
 SECONDS = 240.0  # a machine that is very busy looks at fewer
 
 
