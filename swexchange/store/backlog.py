@@ -37,7 +37,7 @@ from swexchange.store import rows
 from swexchange.store.database import Database
 from swexchange.store.fates import has_come, is_due, named_copy, note, note_failed, put_off, this_copy
 from swexchange.store.ledger import POSITIONS, copies_query
-from swexchange.store.readable import OnDamage, ignore, sort_out
+from swexchange.store.readable import OnDamage, ignore, readable, sort_out
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
 
 FARTHEST_LEASE = 3600 * 1_000_000  # microseconds: one that ends later was taken by a clock that was wrong
@@ -72,12 +72,19 @@ class Backlog(Database):
         with self._writing(synced=False) as connection:
             found = connection.execute(_taken, asked).mappings().first()
             if found is not None:
-                return standing_of(found)
+                return self._standing(found)
             if connection.execute(select(upstream.c.name).where(upstream.c.name == name)).first() is not None:
                 return None
             # Two at the same moment: one is refused by the primary key, and finds the row next time.
             row = {"name": name, "holder": holder, "held_until": until, **_told(Standing())}
             connection.execute(insert(upstream), row)
+            return Standing()
+
+    def _standing(self, row: rows.Row) -> Standing:
+        try:
+            return standing_of(row)
+        except DamagedRow as fault:  # as of one that was never forwarded to: `tell` soon says how it stands
+            self._on_damage(fault)
             return Standing()
 
     def release(self, name: str, holder: str) -> None:
@@ -232,15 +239,16 @@ def _received(connection: Connection, seq: int) -> datetime:
 
 
 def standing_of(row: rows.Row) -> Standing:
-    """How an upstream stands, from its row."""
-    return Standing(
-        state=State(row["breaker"]),
-        reason=row["reason"],
-        since=rows.moment_if(row["since"]),
-        last_success=rows.moment_if(row["last_success"]),
-        sent=row["sent"],
-        pace=row["pace"] / 3600,
-    )
+    """How an upstream stands, from its row. Raises DamagedRow."""
+    with readable(upstream, row["name"]):
+        return Standing(
+            state=State(row["breaker"]),
+            reason=row["reason"],
+            since=rows.moment_if(row["since"]),
+            last_success=rows.moment_if(row["last_success"]),
+            sent=row["sent"],
+            pace=row["pace"] / 3600,
+        )
 
 
 def sample_of(row: rows.Row) -> Sample | None:

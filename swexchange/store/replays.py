@@ -238,23 +238,24 @@ def _replay(connection: Connection, row: rows.Row) -> Replay:
     fates = select(replay_item.c.fate, func.count()).where(of_this, replay_item.c.state == "failed")
     columns = replay_log.c.at, replay_log.c.event, replay_log.c.who, replay_log.c.detail
     logged = select(*columns).where(replay_log.c.replay_id == row["id"]).order_by(replay_log.c.id)
-    return Replay(
-        id=row["id"],
-        planned_at=rows.moment(row["planned_at"]),
-        planned_by=row["planned_by"],
-        how=row["how"],
-        wanted=read_json(replay.c.wanted, row["id"], row["wanted"], dict),
-        effect=read_json(replay.c.effect, row["id"], row["effect"], _EFFECT),
-        rules_digest=row["rules_digest"],
-        items=row["items"],
-        digest=row["digest"].hex() if row["digest"] else "",
-        state=row["state"],
-        runner=row["runner"] or "",
-        lease_until=rows.moment_if(row["lease_until"]),
-        counts=_counted(connection, counts),
-        fates=_counted(connection, fates.group_by(replay_item.c.fate)),
-        log=tuple((rows.moment(at), event, who, detail) for at, event, who, detail in connection.execute(logged)),
-    )
+    with readable(replay, row["id"]):
+        return Replay(
+            id=row["id"],
+            planned_at=rows.moment(row["planned_at"]),
+            planned_by=row["planned_by"],
+            how=row["how"],
+            wanted=read_json(replay.c.wanted, row["id"], row["wanted"], dict),
+            effect=read_json(replay.c.effect, row["id"], row["effect"], _EFFECT),
+            rules_digest=row["rules_digest"],
+            items=row["items"],
+            digest=row["digest"].hex() if row["digest"] else "",
+            state=row["state"],
+            runner=row["runner"] or "",
+            lease_until=rows.moment_if(row["lease_until"]),
+            counts=_counted(connection, counts),
+            fates=_counted(connection, fates.group_by(replay_item.c.fate)),
+            log=tuple((rows.moment(at), event, who, detail) for at, event, who, detail in connection.execute(logged)),
+        )
 
 
 def _counted(connection: Connection, query: Select[Any]) -> dict[str, int]:

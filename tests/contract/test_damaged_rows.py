@@ -105,6 +105,8 @@ def test_a_replay_whose_plan_was_changed_is_named(database: Database, number: st
                 require_named(result, "replay", number, column)
             assert (result.exit_code == 0) is not is_named, result.exception
     require_named(said(database, "replay", "run", number, "--reason", "why"), "replay", number, column)
+    change(database, "UPDATE replay SET wanted = '{}', effect = '{}', planned_at = 9000000000000000000")
+    assert f"replay {number} cannot be read" in said(database, "replay", "list").stderr
 
 
 def test_an_item_whose_targets_were_changed_is_named(database: Database, number: str) -> None:

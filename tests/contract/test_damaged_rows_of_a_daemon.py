@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from swexchange.core.breaker import Standing
+from swexchange.core.forecast import Sample
 from swexchange.core.identity import identity, lookups
 from swexchange.core.lanes import Weights
 from swexchange.core.model import BusinessKey, Copy, Decision, Fate, Kind, Outcome
 from swexchange.errors import DamagedRow
 from swexchange.forwarder import send_due
-from swexchange.store import Backlog, FullLedger, open_backlog, open_ledger
+from swexchange.store import Backlog, FullLedger, open_audit_log, open_backlog, open_ledger
 from tests.contract.conftest import Database, change
 from tests.contract.exchanges import ALICE, CUSTOMS, NOW, RULES, accepted, after, deliver, record, waiting
 
@@ -141,3 +143,18 @@ def test_a_repeat_of_what_cannot_be_read_takes_no_effect_again(
     assert [(c.kind, c.to) for c in known.unsent] == ([] if is_copy else [(Kind.MESSAGE, CUSTOMS)])
     require_told(told, *([fresh] if is_copy else []))
     assert fresh.sender == ALICE
+
+
+def test_an_upstream_whose_standing_cannot_be_read_is_forwarded_to_all_the_same(
+    backlog: Backlog, database: Database, told: list[DamagedRow]
+) -> None:
+    """As one that is new; what its forwarder says next mends the row."""
+    backlog.hold("province", "one", NOW, 10)
+    change(database, "UPDATE upstream SET breaker = 'ajar'")
+    assert backlog.hold("province", "one", NOW, 10) == Standing()
+    assert [fault.where for fault in told] == ["table upstream"]
+    with open_audit_log(database.url) as log, pytest.raises(DamagedRow, match="upstream province cannot be read"):
+        log.upstreams()
+    backlog.tell("province", Standing(), Sample(NOW, 0, 0, 0))
+    backlog.hold("province", "one", NOW, 10)
+    assert len(told) == 1
