@@ -118,7 +118,7 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
                 what = f"SQLite has {name}={found}, {value} is needed"
                 raise ConfigFault(what, do="Put the database on a local disk")
         connection.execute(f"PRAGMA query_only={int(read_only)}")
-        record.info["file"] = _file(url)  # after journal_mode, which makes it
+        record.info["file"] = _file(url)
         connection.create_function("sha256", 1, _sha256, deterministic=True)  # PostgreSQL has its own
 
     def begin(connection: PoolProxiedConnection) -> None:
