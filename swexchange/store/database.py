@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, transaction, where
 
@@ -25,11 +25,15 @@ class Database:
         parsed = parse_url(url)
         self._where = where(parsed)
         self._engine, self._reader = make_engine(parsed), make_engine(parsed, read_only=True)
+        event.listen(self._engine, "connect", lambda *_: self._connected())
 
     def close(self) -> None:
         """End all connections."""
         for engine in (self._engine, self._reader):
             engine.dispose()
+
+    def _connected(self) -> None:
+        """Behind a new connection there may be another database, a restored one: what was known of it is forgotten."""
 
     def stored(self) -> int:
         """Bytes that the database holds, without what was freed and is used again. Raises StoreDown."""

@@ -21,6 +21,10 @@ class KnownRules(Database):
 
     _noted = ""  # digest of the rules that were noted last
 
+    def _connected(self) -> None:
+        self._noted = ""
+        super()._connected()
+
     def note_rules(self, digest: str, keys: Collection[Key], now: datetime, manifest: str = "") -> None:
         """Note rules by their digest with their keys and their manifest, unless they are; see pipeline.Ledger."""
         if digest != self._noted:

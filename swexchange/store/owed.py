@@ -73,6 +73,10 @@ class FullLedger(Ledger):
 
     _remote: Set[str] | None = None  # who was behind an upstream when last looked
 
+    def _connected(self) -> None:
+        self._remote = None
+        super()._connected()
+
     @contextmanager
     def matching(self, now: datetime) -> Iterator[MatchBook]:
         """Open a write transaction for `match`."""

@@ -67,6 +67,21 @@ def test_a_server_that_dies_within_a_transaction_is_storedown(cluster: postgres.
         deliver(ledger, fresh)
 
 
+def test_a_database_restored_under_a_running_worker_gets_its_rules_again(cluster: postgres.Cluster) -> None:
+    """What was noted in the one before is not in this one."""
+    url = cluster.create("swx")
+    migrate.upgrade(url)
+    with open_ledger(url) as ledger:
+        ledger.note_rules(RULES, (), NOW, "")
+        deliver(ledger, accepted("M1"))
+        migrate.upgrade(cluster.create("swx"))
+        for message in ("M2", "M3"):  # the first may be what finds the new one
+            ledger.note_rules(RULES, (), NOW, "")
+            deliver(ledger, accepted(message))
+    with psycopg.connect(url) as link:
+        assert link.execute("SELECT digest FROM rules").fetchall() == [(RULES,)]
+
+
 def test_a_wrong_password_is_storedown_without_the_password() -> None:
     """A refused login names the database, not the secret."""
     cluster = postgres.shared()
