@@ -7,6 +7,7 @@ turns into a write fails at once under concurrency. PostgreSQL must have fsync a
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
                 what = f"SQLite has {name}={found}, {value} is needed"
                 raise ConfigFault(what, do="Put the database on a local disk")
         connection.execute(f"PRAGMA query_only={int(read_only)}")
-        record.info["file"] = _file(url)
+        record.info["files"] = _files(url)
         connection.create_function("sha256", 1, _sha256, deterministic=True)  # PostgreSQL has its own
 
     def begin(connection: PoolProxiedConnection) -> None:
@@ -172,6 +173,7 @@ def transaction(engine: Engine, *, synced: bool = True) -> Iterator[Connection]:
     """
     with engine.connect() as connection:
         if is_sqlite(connection):
+            _require_same_files(connection)
             pragma = f"PRAGMA synchronous={_FULL if synced else _NORMAL}"
             driver: Any = connection.connection.driver_connection
             with as_sqlalchemy(connection, pragma):
@@ -181,29 +183,36 @@ def transaction(engine: Engine, *, synced: bool = True) -> Iterator[Connection]:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
         if is_sqlite(connection):
-            _require_same_file(connection)
+            _require_same_files(connection)
 
 
-def _file(url: URL) -> tuple[int, int] | None:
-    """Which file is at the path of an SQLite database; None = there is none."""
+def _files(url: URL) -> dict[str, tuple[int, int] | None]:
+    """Which files are at the paths that an SQLite database consists of while it is open; None = there is none."""
+    return {path: _file(path) for path in (f"{url.database}{end}" for end in ("", "-wal", "-shm"))}
+
+
+def _file(path: str) -> tuple[int, int] | None:
     try:
-        stat = Path(str(url.database)).stat()
+        stat = os.stat(path)  # noqa: PTH116 - at every transaction, and a Path takes as long again
     except OSError:
         return None
     return stat.st_dev, stat.st_ino
 
 
-def _require_same_file(connection: Connection) -> None:
-    """Refuse what was committed into a file that is not at its path any more: nobody would find it there.
+def _require_same_files(connection: Connection) -> None:
+    """Refuse to write into files that are not at their paths any more: nobody would find there what was committed.
 
-    After the commit: a file that is moved or removed later has it, as whoever does that means it to.
+    Before a transaction: whoever comes later has another -shm, where no lock of ours is seen, and two would write at
+    once. After the commit: what is moved or removed later has it, as whoever does that means it to.
     """
-    if connection.info["file"] != _file(connection.engine.url):
-        raise StoreDown(
-            "the database file was moved, removed or replaced while it was in use",
-            where=where(connection.engine.url),
-            do="Put it back, or stop the daemon, see to it that the right one is there, and start again",
-        )
+    opened: dict[str, tuple[int, int] | None] = connection.info["files"]
+    for path, file in opened.items():
+        if file != _file(path):
+            raise StoreDown(
+                f"the database file {path} was moved, removed or replaced while it was in use",
+                where=where(connection.engine.url),
+                do="Put it back, or stop the daemon, see to it that the right one is there, and start again",
+            )
 
 
 @contextmanager

@@ -113,6 +113,22 @@ def test_what_goes_into_a_file_that_is_not_at_its_path_is_refused(what: str, tmp
             deliver(ledger, accepted("M3"))
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_what_goes_beside_a_file_that_others_do_not_see_is_refused(end: str, tmp_path: Path) -> None:
+    """What is committed is in the -wal, and who writes stands in the -shm: gone, they look as if they could go."""
+    file = tmp_path / "exchange.db"
+    url = f"sqlite:///{file}"
+    migrate.upgrade(url)
+    with open_ledger(url) as ledger:
+        deliver(ledger, accepted("M1"))
+        beside, elsewhere = Path(f"{file}{end}"), tmp_path / "elsewhere"
+        beside.rename(elsewhere)
+        with pytest.raises(StoreDown, match=f"exchange.db{end} was moved, removed or replaced"):
+            record(ledger, accepted("M2"))
+        elsewhere.rename(beside)
+        deliver(ledger, accepted("M3"))
+
+
 @pytest.mark.parametrize("setting", ["synchronous_commit=off", "fsync=off", "full_page_writes=off"])
 def test_a_server_that_may_lose_commits_is_refused(cluster: postgres.Cluster, setting: str) -> None:
     """PostgreSQL set up to lose messages in a crash is a fault of configuration that names the setting."""
