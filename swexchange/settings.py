@@ -75,7 +75,12 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         text = source.get(variable(name))
         if text is not None:
             values[name] = _convert(name, text, type(default))
-    return Settings(**values)  # type: ignore[arg-type]
+    settings = Settings(**values)  # type: ignore[arg-type]
+    for lower, higher in _APART:
+        if getattr(settings, lower) >= getattr(settings, higher):
+            what = f"{variable(lower)} is not below {variable(higher)}: the intake would stop and resume at once"
+            raise ConfigFault(what, where="environment")
+    return settings
 
 
 def unknown(environment: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:
@@ -107,10 +112,11 @@ BOUNDS: Mapping[str, tuple[float, int]] = {  # of numbers: a value outside would
     "batch": (1, 30_000),  # twice as many are prefetched, which AMQP counts in 16 bits; it takes 0 for all there are
     "batch_bytes": (1, 2**30),
     "backlog_stop": (1, 2**60),
-    "backlog_resume": (0, 2**60),
-    "disk_stop_mb": (0, 2**40),
+    "backlog_resume": (0, 2**59),
+    "disk_stop_mb": (0, 2**39),
     "disk_resume_mb": (1, 2**40),
     "confirm_seconds": (0.1, 3_600),
     "memory_mb": (1, 2**40),
     "metrics_port": (0, 65_000),  # and more processes behind it
 }
+_APART = (("backlog_resume", "backlog_stop"), ("disk_stop_mb", "disk_resume_mb"))

@@ -50,6 +50,8 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, is_
     configure_logs(settings.log, settings.log_level)
     if is_sealer and upstream:
         raise click.UsageError("--sealer and --upstream are different processes")
+    if is_sealer and workers != 1:
+        raise click.UsageError("--sealer takes no messages: it has no --workers")
     # Imported here: the sealer needs neither rules nor schemas, and the others not what only it needs.
     if is_sealer:
         from swexchange.cli.sealing import seal  # noqa: PLC0415

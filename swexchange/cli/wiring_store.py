@@ -21,13 +21,7 @@ MB = 1_000_000
 
 
 def watermarks(settings: Settings) -> Watermarks:
-    """When the intake stops and resumes. Raises ConfigFault where a mark to resume is on the wrong side."""
-    if settings.backlog_resume >= settings.backlog_stop or settings.disk_resume_mb <= settings.disk_stop_mb:
-        raise ConfigFault(
-            "the intake would stop and resume at once",
-            where="environment",
-            do="Set SWX_BACKLOG_RESUME below SWX_BACKLOG_STOP, and SWX_DISK_RESUME_MB above SWX_DISK_STOP_MB",
-        )
+    """When the intake stops and resumes."""
     disk = (mb * MB for mb in (settings.disk_stop_mb, settings.disk_resume_mb))
     return Watermarks(settings.backlog_stop, settings.backlog_resume, *disk)
 

@@ -65,6 +65,9 @@ class HighWater:
         try:
             return self._path.read_text("utf-8")
         except FileNotFoundError:
+            if not self._path.parent.is_dir():
+                what = "there is no folder for the file that remembers the last checkpoint"
+                raise ConfigFault(what, where=str(self._path), do="Make it, or correct SWX_AUDIT_HEAD") from None
             return ""
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigFault(f"cannot read the last checkpoint: {error}", where=str(self._path)) from None

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, event
 
-from swexchange.store.engine import faults, is_sqlite, make_engine, parse_url, transaction, where
+from swexchange.store.engine import (
+    faults,
+    is_sqlite,
+    make_engine,
+    parse_url,
+    require_same_files,
+    transaction,
+    where,
+)
 
 _PAGES = (
     "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
@@ -43,6 +51,8 @@ class Database:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with faults(self._where), self._reader.begin() as connection:
+            if is_sqlite(connection):
+                require_same_files(connection)  # else what others have written since would never be seen
             yield connection
 
     @contextmanager

@@ -25,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from swexchange.errors import ConfigFault, StoreDown, Unstorable
 from swexchange.health.database import DURABLE, judge_settings
 
+_URLS = "Use sqlite:///path or postgresql://..."
 _IMPATIENT, _PATIENT = "PRAGMA busy_timeout=0", "PRAGMA busy_timeout=30000"  # the latter is BUSY_SECONDS
 LOOK_SECONDS = 0.001  # between two looks at the write lock
 BUSY_SECONDS = 30
@@ -58,14 +59,16 @@ def parse_url(url: str) -> URL:
     """A database URL: sqlite:///path or postgresql://user:password@host/name. Raises ConfigFault."""
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:
-        raise ConfigFault("the database URL is wrong", do="Use sqlite:///path or postgresql://...") from None
+    except (exc.ArgumentError, ValueError):  # the latter: of a port that is no number
+        raise ConfigFault("the database URL is wrong", do=_URLS) from None
     if parsed.get_backend_name() == "postgresql":
+        if "@" in (parsed.host or ""):  # the rest of a password: it would be shown wherever the host is
+            raise ConfigFault("the database URL has more than one @", do="Write one in a password as %40")
         return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise ConfigFault(
-            f"there is no store for {parsed.get_backend_name()}", do="Use sqlite:///path or postgresql://..."
-        )
+    if parsed.drivername != "sqlite":
+        raise ConfigFault(f"there is no store for {parsed.drivername}", do=_URLS)
+    if parsed.database in (None, "", ":memory:") or parsed.host or parsed.query:
+        raise ConfigFault("the database URL names no file, or more than a file", do=_URLS)
     return parsed
 
 
@@ -173,7 +176,7 @@ def transaction(engine: Engine, *, synced: bool = True) -> Iterator[Connection]:
     """
     with engine.connect() as connection:
         if is_sqlite(connection):
-            _require_same_files(connection)
+            require_same_files(connection)
             pragma = f"PRAGMA synchronous={_FULL if synced else _NORMAL}"
             driver: Any = connection.connection.driver_connection
             with as_sqlalchemy(connection, pragma):
@@ -183,7 +186,7 @@ def transaction(engine: Engine, *, synced: bool = True) -> Iterator[Connection]:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
         if is_sqlite(connection):
-            _require_same_files(connection)
+            require_same_files(connection)
 
 
 def _files(url: URL) -> dict[str, tuple[int, int] | None]:
@@ -199,8 +202,8 @@ def _file(path: str) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def _require_same_files(connection: Connection) -> None:
-    """Refuse to write into files that are not at their paths any more: nobody would find there what was committed.
+def require_same_files(connection: Connection) -> None:
+    """Refuse to go on with files that are not at their paths any more: nobody would find there what was committed.
 
     Before a transaction: whoever comes later has another -shm, where no lock of ours is seen, and two would write at
     once. After the commit: what is moved or removed later has it, as whoever does that means it to.

@@ -121,10 +121,13 @@ def test_what_goes_beside_a_file_that_others_do_not_see_is_refused(end: str, tmp
     migrate.upgrade(url)
     with open_ledger(url) as ledger:
         deliver(ledger, accepted("M1"))
+        ledger.owed(1)  # who reads has a connection of its own
         beside, elsewhere = Path(f"{file}{end}"), tmp_path / "elsewhere"
         beside.rename(elsewhere)
         with pytest.raises(StoreDown, match=f"exchange.db{end} was moved, removed or replaced"):
             record(ledger, accepted("M2"))
+        with pytest.raises(StoreDown, match=f"exchange.db{end} was moved, removed or replaced"):
+            ledger.owed(1)
         elsewhere.rename(beside)
         deliver(ledger, accepted("M3"))
 

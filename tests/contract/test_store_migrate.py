@@ -130,7 +130,21 @@ def _trouble(url: str) -> str:
         return fault.what if "malformed" in fault.what else ""
 
 
-@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "", "::"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://host/db",
+        "sqlite://",
+        "",
+        "::",
+        "sqlite:///:memory:",
+        "sqlite:///x.db?mode=memory",
+        "sqlite://host/x.db",
+        "sqlite+aiosqlite:///x.db",
+        "postgresql://u:p@127.0.0.1:notaport/x",
+        "postgresql://u:p@ss@127.0.0.1/x",
+    ],
+)
 def test_other_urls_are_refused(url: str) -> None:
     """What is no SQLite file and no PostgreSQL is a fault of configuration."""
     with pytest.raises(ConfigFault):

@@ -24,11 +24,21 @@ def test_every_number_has_bounds() -> None:
 def test_a_number_on_a_bound_is_taken_and_one_beyond_is_refused(name: str) -> None:
     """By the variable's name, and with both bounds."""
     least, most = BOUNDS[name]
+    marks = {"backlog_stop": 2**60, "backlog_resume": 0, "disk_stop_mb": 0, "disk_resume_mb": 2**40}  # far apart
     for value in (least, most):
-        assert getattr(from_environment({variable(name): str(value)}), name) == value
+        environment = {variable(known): str(given) for known, given in (marks | {name: value}).items()}
+        assert getattr(from_environment(environment), name) == value
     for value in (least - 1, most + 1):
         with pytest.raises(ConfigFault, match=f"{variable(name)}={value} is not between {least:g} and {most}"):
             from_environment({variable(name): str(value)})
+
+
+@pytest.mark.parametrize(("lower", "higher"), [("backlog_resume", "backlog_stop"), ("disk_stop_mb", "disk_resume_mb")])
+def test_marks_that_would_stop_and_resume_at_once_are_refused(lower: str, higher: str) -> None:
+    """At the start of any command, by both names."""
+    for value in ("500", "501"):
+        with pytest.raises(ConfigFault, match=f"{variable(lower)} is not below {variable(higher)}"):
+            from_environment({variable(lower): value, variable(higher): "500"})
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400", "", "soon", "1,5"])
