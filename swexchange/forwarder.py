@@ -78,9 +78,8 @@ def _match(owed: Outstanding, now: datetime) -> list[Decision]:
         return []
     matched = []
     with owed.matching(now) as book:
-        candidates = book.candidates({key for answer in waiting for key in answer.answers})
         for answer in waiting:
-            if parent := choose_parent(answer, candidates):
+            if parent := choose_parent(answer, book.candidates(answer)):
                 accepted = answering(answer, parent)
                 book.match(answer, parent, accepted.copies[0])
                 matched.append(accepted)

@@ -47,8 +47,11 @@ class Book(Protocol):
     def accepted_bytes(self, wanted: Collection[tuple[str, bytes]]) -> Mapping[tuple[str, bytes], Recorded]:
         """Accepted or waiting exchanges of these submitters with these digests, whatever their identity."""
 
-    def candidates(self, keys: Collection[BusinessKey]) -> Mapping[BusinessKey, Sequence[Candidate]]:
-        """Accepted exchanges that carry these keys, oldest first, at most 200 a key."""
+    def candidates(self, answer: Decision) -> Mapping[BusinessKey, Sequence[Candidate]]:
+        """Accepted exchanges that carry a key of an answer, and that its sender may answer.
+
+        By key, oldest first, at most 200 of each; where the answer names who asked, only these.
+        """
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Add decisions with their bytes, keys and copies, in this order, under this transaction's batch."""
@@ -228,12 +231,9 @@ def _as_recorded(decision: Decision) -> Recorded:
 
 def _match(answers: Sequence[Decision], book: Book, rules: Rulebook) -> list[Entry]:
     """Answers with their parents where these are known; the others are recorded as waiting."""
-    if not answers:
-        return []
-    candidates = book.candidates({key for answer in answers for key in answer.answers})
     entries = []
     for answer in answers:
-        parent = choose_parent(answer, candidates)
+        parent = choose_parent(answer, book.candidates(answer))
         decision = answering(answer, parent) if parent else answer
         entries.append(Entry(identity(decision), decision, parent, rules.remote))
     return entries

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    exists,
     func,
     insert,
     or_,
@@ -36,6 +37,7 @@ from swexchange.core.model import (
     BusinessKey,
     Candidate,
     Copy,
+    Decision,
     Entry,
     Event,
     Fate,
@@ -99,16 +101,17 @@ class Book:
             unsent=tuple(c for c in sendable if c.kind is not Kind.RECEIPT),
         )
 
-    def candidates(self, keys: Collection[BusinessKey]) -> Mapping[BusinessKey, Sequence[Candidate]]:
-        """Accepted exchanges that carry these keys, oldest first, at most 200 a key."""
-        return {key: self._candidates(key) for key in keys}
+    def candidates(self, answer: Decision) -> Mapping[BusinessKey, Sequence[Candidate]]:
+        """Accepted exchanges that carry a key of an answer, and that its sender may answer; see pipeline.Book."""
+        may_answer = _answerable(answer)
+        return {key: self._candidates(key, may_answer) for key in answer.answers}
 
-    def _candidates(self, key: BusinessKey) -> list[Candidate]:
+    def _candidates(self, key: BusinessKey, may_answer: ColumnElement[bool]) -> list[Candidate]:
         carries = exchange.c.seq == business_key.c.seq
         wanted = and_(business_key.c.value == key.value, business_key.c.name == key.name, carries)
         if key.name == "MessageId":  # an answer may name the envelope's id instead of a business key
             wanted = exchange.c.message_id == key.value
-        query = select(*_candidate_columns).where(wanted, exchange.c.outcome == Outcome.ACCEPTED)
+        query = select(*_candidate_columns).where(wanted, exchange.c.outcome == Outcome.ACCEPTED, may_answer)
         found = self._connection.execute(query.order_by(exchange.c.seq).limit(MOST_CANDIDATES)).mappings().all()
         recipients = self._recipients([row["seq"] for row in found])
         return [
@@ -209,6 +212,17 @@ _copies_of = _copies_columns.where(exchange.c.seq == bindparam("of"))
 def copies_query() -> Any:
     """A select of everything that rows.copy_of needs."""
     return _copies_columns
+
+
+def _answerable(answer: Decision) -> ColumnElement[bool]:
+    """As `core.settle` has it; here as well, so that no number of other messages with its keys hides the right one."""
+    got_it = copy.c.seq == exchange.c.seq, copy.c.kind == str(Kind.MESSAGE), copy.c.recipient == answer.sender
+    own = and_(exchange.c.sender == answer.sender, exchange.c.parent_exchange_id.is_not(None))
+    others = and_(exchange.c.sender != answer.sender, exists().where(*got_it))
+    if answer.askers:
+        own = and_(own, exchange.c.parent_sender.in_(answer.askers))
+        others = and_(others, exchange.c.sender.in_(answer.askers))
+    return or_(own, others)
 
 
 def _is_owed(row: rows.Row) -> bool:

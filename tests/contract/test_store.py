@@ -23,6 +23,7 @@ from swexchange.core.model import (
     Parent,
 )
 from swexchange.store import FullLedger
+from swexchange.store.ledger import MOST_CANDIDATES
 from tests.contract import exchanges
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, after
@@ -132,7 +133,7 @@ def test_texts_of_any_script_come_back_equal(ledger: FullLedger) -> None:
     exchanges.deliver(ledger, fresh)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         stored = book.known([claim(ALICE, odd)])[claim(ALICE, odd)]
-        found = book.candidates([BusinessKey(odd, odd)])
+        found = book.candidates(exchanges.waiting(answers=[BusinessKey(odd, odd)]))
     assert stored.receipt == fresh.receipt
     assert [c.message_id for c in found[BusinessKey(odd, odd)]] == [odd]
 
@@ -144,7 +145,8 @@ def test_the_longest_ids_and_keys_are_storable(ledger: FullLedger) -> None:
     exchanges.deliver(ledger, fresh)
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         assert book.known(lookups(fresh))[identity(fresh)].receipt == fresh.receipt
-        assert len(book.candidates([BusinessKey(long, long)])[BusinessKey(long, long)]) == 1
+        answer = exchanges.waiting(answers=[BusinessKey(long, long)])
+        assert len(book.candidates(answer)[BusinessKey(long, long)]) == 1
 
 
 def test_candidates_say_who_got_the_message(ledger: FullLedger) -> None:
@@ -152,7 +154,7 @@ def test_candidates_say_who_got_the_message(ledger: FullLedger) -> None:
     fresh = exchanges.accepted(to=(CUSTOMS, PORT), keys=[ENTRY, BILL])
     exchanges.deliver(ledger, fresh, exchanges.accepted("M2"), exchanges.rejected())
     with ledger.write((), NOW, RULES) as book:
-        found = book.candidates([ENTRY, BILL, BusinessKey("EntryId", "unknown")])
+        found = book.candidates(exchanges.waiting(answers=[ENTRY, BILL, BusinessKey("EntryId", "unknown")]))
     candidate = Candidate(fresh.exchange_id, ALICE, "M1", frozenset({CUSTOMS, PORT}), None)
     assert {key: list(value) for key, value in found.items() if value} == {ENTRY: [candidate], BILL: [candidate]}
 
@@ -162,7 +164,7 @@ def test_candidates_are_exact_in_name_and_value(ledger: FullLedger) -> None:
     exchanges.deliver(ledger, exchanges.accepted("M1", keys=[BusinessKey("SeqNo", ENTRY.value)]))
     exchanges.deliver(ledger, exchanges.accepted("M2", keys=[BusinessKey("EntryId", ENTRY.value + "0")]))
     with ledger.write((), NOW, RULES) as book:
-        assert not book.candidates([ENTRY]).get(ENTRY)
+        assert not book.candidates(exchanges.waiting(answers=[ENTRY])).get(ENTRY)
 
 
 def test_candidates_come_oldest_first_and_without_refused_or_waiting(ledger: FullLedger) -> None:
@@ -172,7 +174,26 @@ def test_candidates_come_oldest_first_and_without_refused_or_waiting(ledger: Ful
         exchanges.deliver(ledger, exchanges.accepted(f"M{n}", keys=[ENTRY], at=after(seconds=n)))
     exchanges.deliver(ledger, replace(exchanges.rejected(), keys=(ENTRY,)))
     with ledger.write((), NOW, RULES) as book:
-        assert [c.message_id for c in book.candidates([ENTRY])[ENTRY]] == ["M0", "M1", "M2"]
+        assert [c.message_id for c in book.candidates(exchanges.waiting(answers=[ENTRY]))[ENTRY]] == ["M0", "M1", "M2"]
+
+
+def test_many_messages_of_others_with_a_key_hide_no_asker(ledger: FullLedger) -> None:
+    """Whoever sent them, and however many: an answer that names who asked finds what that one sent."""
+    exchanges.record(ledger, *(exchanges.accepted(f"R{n}", BOB, keys=[ENTRY]) for n in range(MOST_CANDIDATES)))
+    exchanges.record(ledger, exchanges.accepted("M1", keys=[ENTRY]))
+    answer = replace(exchanges.waiting(answers=[ENTRY]), askers=(ALICE,))
+    with ledger.write((), NOW, RULES) as book:
+        assert [c.message_id for c in book.candidates(answer)[ENTRY]] == ["M1"]
+
+
+def test_many_messages_to_others_with_a_key_hide_no_question(ledger: FullLedger) -> None:
+    """What was not delivered to who answers is no question to it, nor is what it sent itself to nobody's question."""
+    elsewhere = [exchanges.accepted(f"R{n}", BOB, to=(PORT,), keys=[ENTRY]) for n in range(MOST_CANDIDATES)]
+    own = [exchanges.accepted(f"C{n}", CUSTOMS, to=(ALICE,), keys=[ENTRY]) for n in range(MOST_CANDIDATES)]
+    exchanges.record(ledger, *elsewhere, *own, exchanges.accepted("M1", keys=[ENTRY]))
+    with ledger.write((), NOW, RULES) as book:
+        found = book.candidates(exchanges.waiting(answers=[ENTRY]))
+    assert [c.message_id for c in found[ENTRY]] == ["M1"]
 
 
 def test_candidates_among_this_very_batch(ledger: FullLedger) -> None:
@@ -180,7 +201,9 @@ def test_candidates_among_this_very_batch(ledger: FullLedger) -> None:
     fresh = exchanges.accepted(keys=[ENTRY])
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         book.record([Entry(identity(fresh), fresh)])
-        assert [c.exchange_id for c in book.candidates([ENTRY])[ENTRY]] == [fresh.exchange_id]
+        assert [c.exchange_id for c in book.candidates(exchanges.waiting(answers=[ENTRY]))[ENTRY]] == [
+            fresh.exchange_id
+        ]
 
 
 def test_an_answered_exchange_names_its_asker(ledger: FullLedger) -> None:
@@ -192,7 +215,7 @@ def test_an_answered_exchange_names_its_asker(ledger: FullLedger) -> None:
     matched = replace(answer, outcome=Outcome.ACCEPTED, copies=(exchanges.answer_copy(answer, parent), *answer.copies))
     exchanges.record(ledger, matched, parent=parent)
     with ledger.write(lookups(matched), NOW, RULES) as book:
-        first, second = book.candidates([ENTRY])[ENTRY]
+        first, second = book.candidates(exchanges.waiting(answers=[ENTRY]))[ENTRY]
         unsent = book.known(lookups(matched))[identity(matched)].unsent
     assert first.asker is None
     assert second == Candidate(answer.exchange_id, CUSTOMS, "Z1", frozenset({ALICE}), parent)
@@ -207,7 +230,7 @@ def test_candidates_by_message_id(ledger: FullLedger) -> None:
     )
     key = BusinessKey("MessageId", "M7")
     with ledger.write((), NOW, RULES) as book:
-        assert {c.sender for c in book.candidates([key])[key]} == {ALICE, BOB}
+        assert {c.sender for c in book.candidates(exchanges.waiting(answers=[key]))[key]} == {ALICE, BOB}
 
 
 def test_happenings_stand_in_the_audit_trail(ledger: FullLedger, database: Database) -> None:

@@ -170,7 +170,7 @@ def test_a_matched_answer_is_accepted_and_its_copy_due_at_once(ledger: FullLedge
     exchanges.deliver(ledger, answer)
     parent = exchanges.parent_of(question)
     with ledger.matching(after(seconds=5)) as book:
-        assert [c.exchange_id for c in book.candidates([ENTRY])[ENTRY]] == [question.exchange_id]
+        assert [c.exchange_id for c in book.candidates(answer)[ENTRY]] == [question.exchange_id]
         book.match(answer, parent, exchanges.answer_copy(answer, parent))
     assert ledger.due(after(seconds=5), 10) == [exchanges.answer_copy(answer, parent)]
     assert not ledger.waiting(after(days=1), 10)

@@ -35,7 +35,7 @@ from swexchange.store import (
     open_running,
 )
 from swexchange.store.replays import Plan
-from tests.contract.exchanges import ALICE, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, record
+from tests.contract.exchanges import ALICE, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, record, waiting
 
 ENTRY = BusinessKey("EntryId", "530420261040012345")
 # Reading one of these from end to end is reading what is open, and no more.
@@ -107,7 +107,9 @@ def test_no_query_of_a_worker_reads_a_whole_table(url: str, statements: list[tup
 def _all_of_a_worker(ledger: FullLedger, fresh: Any) -> None:
     with ledger.write(lookups(fresh), NOW, RULES) as book:
         assert book.known(lookups(fresh))
-        assert book.candidates([ENTRY, BusinessKey("MessageId", "M1")])
+        answer = waiting(answers=[ENTRY, BusinessKey("MessageId", "M1")])
+        assert book.candidates(answer)
+        assert book.candidates(replace(answer, askers=(ALICE,)))
     ledger.settle(book.batch, [(fresh.copies[0], Fate.RETURNED)], NOW)
     due = ledger.due(after(minutes=20), 10)
     assert len(due) == 3
