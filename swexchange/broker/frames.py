@@ -21,6 +21,7 @@ PUBLISH, RETURN, DELIVER, ACK, NACK = 40, 50, 60, 80, 120
 MANDATORY = 1
 PERSISTENT = b"\x02"
 SHORT_MAX = 255  # bytes of a short string
+MOST_BODY = 512 * 1024 * 1024  # bytes of a message: RabbitMQ's own limit cannot be set higher
 
 _FRAME = struct.Struct(">BHI")  # type, channel, payload size
 _HEADER = struct.Struct(">BHIHHQH")  # the same, class, weight, body size, property flags
@@ -245,6 +246,8 @@ class FrameReader:
         elif kind == HEADER:
             self._properties = data[start + 19 : after - 1]
             self._missing = _SIZE.unpack_from(data, start + 11)[0]
+            if self._missing > MOST_BODY:  # believed, its body would be kept until no memory is left
+                raise FrameError(f"a message of {self._missing} bytes is larger than any of RabbitMQ's")
         else:
             raise FrameError("a method came before the body of the last one was complete")
         return self._content(*self._method) if self._missing <= 0 else None

@@ -149,6 +149,9 @@ def test_no_properties_whatever_break_the_reading(raw: bytes) -> None:
         b"\x01\x00\x01\x00\x00\x00\x04\x00\x3c\x00\x50\x00",  # no frame end
         b"\x03\x00\x01\x7f\xff\xff\xff" + bytes(9),  # a frame of 2 GB, which would be waited for
         frame.Body(CHANNEL, b"x").marshal(),  # a body without a method
+        # a body without end
+        frame.Method(CHANNEL, spec.Basic.Deliver("c", 1, False, "", "")).marshal()
+        + frame.Header(CHANNEL, 2**40, spec.BasicProperties()).marshal(),
         frame.Method(CHANNEL, spec.Basic.Deliver("c", 1, False, "", "")).marshal() * 2,  # no header between
     ],
 )
