@@ -315,6 +315,32 @@ def test_a_receipt_that_the_log_does_not_know_is_not_proved(tmp_path: Path) -> N
         proved(bundled(tmp_path / "with.zip", proofs))
 
 
+@pytest.mark.parametrize("changed", [{"outcome": "rejected"}, {"code": "0002"}])
+def test_a_receipt_that_says_another_outcome_than_the_log_is_not_proved(changed: dict[str, str]) -> None:
+    """A row that was changed before it was sealed is what the log says; the signed receipt says what was decided."""
+    with zipfile.ZipFile(GOLDEN / "accepted.zip") as bundle:
+        exchange, receipt = json.loads(bundle.read("entries/0.json")), bundle.read("receipt.xml")
+        keys = {key["id"]: key for key in json.loads(bundle.read("keys.json"))}
+    assert verifier.verify_receipt(exchange, receipt, keys)
+    with pytest.raises(verifier.Unproved, match="another outcome"):
+        verifier.verify_receipt(exchange | changed, receipt, keys)
+
+
+def test_archives_of_two_logs_are_no_chain() -> None:
+    """Where retention removed what was between two files, no hashes join them: they must be of one log."""
+    file = {"name": "b.zip", "sha256": "bb"}
+    removal = verifier.Removal(250, 0, 200, file, "retention removed them")
+
+    def chain(origin: str) -> list[str]:
+        first = verifier.Part("a.zip", "one.example/log", "aa", 0, 100, 300, None, [], [], [])
+        last = verifier.Part("c.zip", origin, "cc", 200, 300, 300, file, [], [], [removal])
+        return list(verifier.verify_chain([first, last], whole=True))
+
+    assert chain("one.example/log")
+    with pytest.raises(verifier.Unproved, match="several logs"):
+        chain("other.example/log")
+
+
 def test_two_logs_in_one_bundle_prove_nothing(tmp_path: Path) -> None:
     """Though both are trusted; nor do two histories of one log, nor one event as two."""
     exchange, rules, event = golden_entries()
