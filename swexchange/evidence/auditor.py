@@ -44,7 +44,7 @@ class Log(Protocol):
         """Spans to seal next, of some `most` leaves."""
 
     def badly_matched(self) -> Sequence[str]:
-        """Answers that came before their parent, whose row now says what no event and no parent confirms."""
+        """Answers that came before their parent, whose rows now say other than their MATCHED event and their parent."""
 
     def badly_added(self) -> Sequence[str]:
         """Exchanges with a copy that was neither decided nor sent by a replay."""
@@ -142,7 +142,10 @@ def audit(
     yield from _checkpoints(log, tile, keys, found)
     yield from _known(tile, keys, known, found.size)
     for exchange in log.badly_matched():
-        yield Problem(f"exchange {exchange}", "its row names a parent or a recipient that no MATCHED event confirms")
+        yield Problem(
+            f"exchange {exchange}",
+            "its rows say other than the log of its outcome, parent or copy: it came before what it answers",
+        )
     for exchange in log.badly_added():
         yield Problem(f"exchange {exchange}", "it has a further copy that no REPLAYED event confirms")
     for place, what in log.badly_recorded():

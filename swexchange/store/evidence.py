@@ -133,7 +133,7 @@ class Evidence(Database):
             return sealed_until(connection, exchange_id)
 
     def badly_matched(self) -> Sequence[str]:
-        """Answers that came before their parent, whose row now says what no event and no parent confirms."""
+        """Answers that came before their parent, whose rows now say other than their MATCHED event and their parent."""
         with self._reading() as connection:
             return list(connection.execute(_unexplained).scalars())
 
@@ -197,11 +197,22 @@ _explained_by_gone = exists().where(
     taken.c.exchange_id == exchange.c.parent_exchange_id,
     taken.c.identity == literal("A:") + exchange.c.parent_sender + literal("/") + exchange.c.parent_message_id,
 )
-_unexplained = select(exchange.c.exchange_id).where(
-    exchange.c.tries.is_not(None),
-    exchange.c.outcome != str(Outcome.WAITING),
-    ~or_(_explained, _explained_by_gone) | _elsewhere,
+_matched_to = exists().where(
+    copy.c.seq == exchange.c.seq,
+    copy.c.kind == str(Copied.MESSAGE),
+    copy.c.recipient == exchange.c.parent_sender,
 )
+_matches = (
+    select(func.count())
+    .where(event.c.exchange_id == exchange.c.exchange_id, event.c.event == str(Event.MATCHED))
+    .scalar_subquery()
+)
+_waits = and_(exchange.c.outcome == str(Outcome.WAITING), _matches == 0)
+_has_come = and_(
+    *(exchange.c.outcome == str(Outcome.ACCEPTED), _matches == 1, or_(_explained, _explained_by_gone)),
+    *(_matched_to, ~_elsewhere),
+)
+_unexplained = select(exchange.c.exchange_id).where(exchange.c.tries.is_not(None), ~or_(_waits, _has_come))
 
 
 _replayed = exists().where(

@@ -231,6 +231,29 @@ def test_an_answer_that_waited_stays_the_leaf_it_was(log: Evidence, ledger: Full
     assert problems(log, sealer) == []
 
 
+MATCHED_ONCE = [
+    "UPDATE exchange SET outcome = 'rejected' WHERE tries IS NOT NULL",
+    "UPDATE exchange SET outcome = 'waiting', next_try = 0 WHERE tries IS NOT NULL",
+    "DELETE FROM copy WHERE kind = 'message' AND seq = (SELECT seq FROM exchange WHERE tries IS NOT NULL)",
+]
+
+
+@pytest.mark.parametrize("statement", MATCHED_ONCE)
+def test_an_answer_that_found_its_parent_and_was_changed_since_is_named(
+    database: Database, log: Evidence, ledger: FullLedger, sealer: Sealer, statement: str
+) -> None:
+    """Its leaf says that it waits, as ever: that it was refused, waits again or goes to nobody is found too."""
+    key = BusinessKey("EntryId", "530420261000000017")
+    answer, asked = waiting(answers=[key]), accepted(keys=[key])
+    deliver(ledger, answer, asked)
+    with ledger.matching(after(seconds=5)) as book:
+        book.match(answer, parent_of(asked), answer_copy(answer, parent_of(asked)))
+    sealer.seal()
+    assert problems(log, sealer) == []
+    change(database, statement)
+    assert [problem.place for problem in problems(log, sealer)] == [f"exchange {answer.exchange_id}"]
+
+
 def test_settling_and_resending_change_no_leaf(log: Evidence, ledger: FullLedger, sealer: Sealer) -> None:
     decision = accepted()
     number = record(ledger, decision)
