@@ -48,9 +48,9 @@ class Book(Protocol):
         """Accepted or waiting exchanges of these submitters with these digests, whatever their identity."""
 
     def candidates(self, answer: Decision) -> Mapping[BusinessKey, Sequence[Candidate]]:
-        """Accepted exchanges that carry a key of an answer, and that its sender may answer.
+        """By key of an answer, the oldest accepted exchanges with it that `choose_parent` would take.
 
-        By key, oldest first, at most 200 of each; where the answer names who asked, only these.
+        One is enough; nothing of those that it would not take may stand in their place.
         """
 
     def record(self, entries: Sequence[Entry]) -> None:

@@ -6,24 +6,20 @@ Implements pipeline.Ledger; `owed.py` adds forwarder.Outstanding. Reading for pe
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     ColumnElement,
     Connection,
     Result,
     Select,
     Table,
-    Text,
     and_,
     bindparam,
-    exists,
     func,
     insert,
     or_,
@@ -49,6 +45,7 @@ from swexchange.core.model import (
 from swexchange.crashpoint import crashpoint
 from swexchange.store import rows, tables
 from swexchange.store.archive_tables import taken
+from swexchange.store.candidates import candidates, is_among, listed
 from swexchange.store.engine import as_sqlalchemy, is_sqlite
 from swexchange.store.fates import mark_all, note, this_copy
 from swexchange.store.known_rules import KnownRules
@@ -56,7 +53,6 @@ from swexchange.store.readable import OnDamage, ignore, sort_out
 from swexchange.store.tables import batch, business_key, copy, exchange
 
 POSITIONS = 65_536  # seq = batch number * POSITIONS + position in the batch
-MOST_CANDIDATES = 200  # exchanges considered for one business key
 
 
 class Book:
@@ -102,35 +98,8 @@ class Book:
         )
 
     def candidates(self, answer: Decision) -> Mapping[BusinessKey, Sequence[Candidate]]:
-        """Accepted exchanges that carry a key of an answer, and that its sender may answer; see pipeline.Book."""
-        may_answer = _answerable(answer)
-        return {key: self._candidates(key, may_answer) for key in answer.answers}
-
-    def _candidates(self, key: BusinessKey, may_answer: ColumnElement[bool]) -> list[Candidate]:
-        carries = exchange.c.seq == business_key.c.seq
-        wanted = and_(business_key.c.value == key.value, business_key.c.name == key.name, carries)
-        if key.name == "MessageId":  # an answer may name the envelope's id instead of a business key
-            wanted = exchange.c.message_id == key.value
-        query = select(*_candidate_columns).where(wanted, exchange.c.outcome == Outcome.ACCEPTED, may_answer)
-        found = self._connection.execute(query.order_by(exchange.c.seq).limit(MOST_CANDIDATES)).mappings().all()
-        recipients = self._recipients([row["seq"] for row in found])
-        return [
-            Candidate(
-                exchange_id=row["exchange_id"],
-                sender=row["sender"],
-                message_id=row["message_id"],
-                delivered_to=frozenset(recipients.get(row["seq"], ())),
-                asker=rows.parent_of(row),
-            )
-            for row in found
-        ]
-
-    def _recipients(self, seqs: Sequence[int]) -> Mapping[int, list[str]]:
-        query = select(copy.c.seq, copy.c.recipient).where(copy.c.seq.in_(seqs), copy.c.kind == Kind.MESSAGE)
-        found: dict[int, list[str]] = {}
-        for seq, recipient in self._connection.execute(query) if seqs else ():
-            found.setdefault(seq, []).append(recipient)
-        return found
+        """By key of an answer, the oldest accepted exchange that it may belong to; see pipeline.Book."""
+        return candidates(self._connection, answer)
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Add decisions with their bytes, keys and copies, in this order."""
@@ -171,33 +140,16 @@ _copies_columns = (
     .join_from(copy, exchange, copy.c.seq == exchange.c.seq)
     .join(batch, batch.c.id == exchange.c.batch_id)
 )
-_candidate_columns = tuple(
-    exchange.c[name]
-    for name in (
-        "seq",
-        "exchange_id",
-        "sender",
-        "message_id",
-        "parent_exchange_id",
-        "parent_sender",
-        "parent_message_id",
-    )
-)
 
 
 def _one_of(query: Select[Any], column: ColumnElement[str]) -> Mapping[bool, Select[Any]]:
     """The rows whose column is one of many values, sent as one: by whether it is SQLite that is asked."""
-    listed = func.json_each(bindparam("values", type_=Text)).table_valued("value")
-    return {
-        True: query.where(column.in_(select(listed.c.value))),
-        False: query.where(column == func.any(bindparam("values", type_=ARRAY(Text)))),
-    }
+    return {of_sqlite: query.where(is_among(column, "values", of_sqlite)) for of_sqlite in (True, False)}
 
 
 def _among(connection: Connection, query: Mapping[bool, Select[Any]], values: Collection[str]) -> Result[Any]:
-    wanted = list(values)
     of_sqlite = is_sqlite(connection)
-    return connection.execute(query[of_sqlite], {"values": json.dumps(wanted) if of_sqlite else wanted})
+    return connection.execute(query[of_sqlite], {"values": listed(values, of_sqlite)})
 
 
 # Made once, as all that is asked for every batch: SQLAlchemy takes longer to make a statement than to run it.
@@ -212,17 +164,6 @@ _copies_of = _copies_columns.where(exchange.c.seq == bindparam("of"))
 def copies_query() -> Any:
     """A select of everything that rows.copy_of needs."""
     return _copies_columns
-
-
-def _answerable(answer: Decision) -> ColumnElement[bool]:
-    """As `core.settle` has it; here as well, so that no number of other messages with its keys hides the right one."""
-    got_it = copy.c.seq == exchange.c.seq, copy.c.kind == str(Kind.MESSAGE), copy.c.recipient == answer.sender
-    own = and_(exchange.c.sender == answer.sender, exchange.c.parent_exchange_id.is_not(None))
-    others = and_(exchange.c.sender != answer.sender, exists().where(*got_it))
-    if answer.askers:
-        own = and_(own, exchange.c.parent_sender.in_(answer.askers))
-        others = and_(others, exchange.c.sender.in_(answer.askers))
-    return or_(own, others)
 
 
 def _is_owed(row: rows.Row) -> bool:

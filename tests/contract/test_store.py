@@ -23,7 +23,6 @@ from swexchange.core.model import (
     Parent,
 )
 from swexchange.store import FullLedger
-from swexchange.store.ledger import MOST_CANDIDATES
 from tests.contract import exchanges
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, after
@@ -167,19 +166,19 @@ def test_candidates_are_exact_in_name_and_value(ledger: FullLedger) -> None:
         assert not book.candidates(exchanges.waiting(answers=[ENTRY])).get(ENTRY)
 
 
-def test_candidates_come_oldest_first_and_without_refused_or_waiting(ledger: FullLedger) -> None:
-    """Only accepted exchanges answer for a key, in the order in which they were recorded."""
+def test_the_candidate_is_the_oldest_and_neither_refused_nor_waiting(ledger: FullLedger) -> None:
+    """Only accepted exchanges answer for a key, and of these the one that was recorded first."""
     exchanges.deliver(ledger, exchanges.waiting("Z0", [ENTRY]))
     for n in range(3):
         exchanges.deliver(ledger, exchanges.accepted(f"M{n}", keys=[ENTRY], at=after(seconds=n)))
     exchanges.deliver(ledger, replace(exchanges.rejected(), keys=(ENTRY,)))
     with ledger.write((), NOW, RULES) as book:
-        assert [c.message_id for c in book.candidates(exchanges.waiting(answers=[ENTRY]))[ENTRY]] == ["M0", "M1", "M2"]
+        assert [c.message_id for c in book.candidates(exchanges.waiting(answers=[ENTRY]))[ENTRY]] == ["M0"]
 
 
 def test_many_messages_of_others_with_a_key_hide_no_asker(ledger: FullLedger) -> None:
     """Whoever sent them, and however many: an answer that names who asked finds what that one sent."""
-    exchanges.record(ledger, *(exchanges.accepted(f"R{n}", BOB, keys=[ENTRY]) for n in range(MOST_CANDIDATES)))
+    exchanges.record(ledger, *(exchanges.accepted(f"R{n}", BOB, keys=[ENTRY]) for n in range(300)))
     exchanges.record(ledger, exchanges.accepted("M1", keys=[ENTRY]))
     answer = replace(exchanges.waiting(answers=[ENTRY]), askers=(ALICE,))
     with ledger.write((), NOW, RULES) as book:
@@ -188,8 +187,8 @@ def test_many_messages_of_others_with_a_key_hide_no_asker(ledger: FullLedger) ->
 
 def test_many_messages_to_others_with_a_key_hide_no_question(ledger: FullLedger) -> None:
     """What was not delivered to who answers is no question to it, nor is what it sent itself to nobody's question."""
-    elsewhere = [exchanges.accepted(f"R{n}", BOB, to=(PORT,), keys=[ENTRY]) for n in range(MOST_CANDIDATES)]
-    own = [exchanges.accepted(f"C{n}", CUSTOMS, to=(ALICE,), keys=[ENTRY]) for n in range(MOST_CANDIDATES)]
+    elsewhere = [exchanges.accepted(f"R{n}", BOB, to=(PORT,), keys=[ENTRY]) for n in range(300)]
+    own = [exchanges.accepted(f"C{n}", CUSTOMS, to=(ALICE,), keys=[ENTRY]) for n in range(300)]
     exchanges.record(ledger, *elsewhere, *own, exchanges.accepted("M1", keys=[ENTRY]))
     with ledger.write((), NOW, RULES) as book:
         found = book.candidates(exchanges.waiting(answers=[ENTRY]))
@@ -212,25 +211,28 @@ def test_an_answered_exchange_names_its_asker(ledger: FullLedger) -> None:
     exchanges.deliver(ledger, question)
     parent = exchanges.parent_of(question)
     answer = exchanges.waiting("Z1", [ENTRY])
-    matched = replace(answer, outcome=Outcome.ACCEPTED, copies=(exchanges.answer_copy(answer, parent), *answer.copies))
+    copies = exchanges.answer_copy(answer, parent), *answer.copies
+    matched = replace(answer, outcome=Outcome.ACCEPTED, copies=copies, keys=(ENTRY, BILL))
     exchanges.record(ledger, matched, parent=parent)
     with ledger.write(lookups(matched), NOW, RULES) as book:
-        first, second = book.candidates(exchanges.waiting(answers=[ENTRY]))[ENTRY]
+        found = book.candidates(exchanges.waiting(answers=[ENTRY, BILL]))
         unsent = book.known(lookups(matched))[identity(matched)].unsent
-    assert first.asker is None
-    assert second == Candidate(answer.exchange_id, CUSTOMS, "Z1", frozenset({ALICE}), parent)
+    assert [candidate.asker for candidate in found[ENTRY]] == [None]
+    assert found[BILL] == (Candidate(answer.exchange_id, CUSTOMS, "Z1", frozenset({ALICE}), parent),)
     assert unsent == (exchanges.answer_copy(answer, parent),)
     assert unsent[0].correlation_id == "M1"
 
 
 def test_candidates_by_message_id(ledger: FullLedger) -> None:
-    """An answer may name the envelope's own id: every sender's message of that id is a candidate."""
+    """An answer may name the envelope's own id: of several senders' messages, the one's that is meant."""
     exchanges.deliver(
         ledger, exchanges.accepted("M7", ALICE), exchanges.accepted("M7", BOB), exchanges.accepted("M8", BOB)
     )
     key = BusinessKey("MessageId", "M7")
     with ledger.write((), NOW, RULES) as book:
-        assert {c.sender for c in book.candidates(exchanges.waiting(answers=[key]))[key]} == {ALICE, BOB}
+        for askers, sender in (((), ALICE), ((BOB,), BOB), ((BOB, ALICE), ALICE)):
+            answer = replace(exchanges.waiting(answers=[key]), askers=askers)
+            assert [c.sender for c in book.candidates(answer)[key]] == [sender]
 
 
 def test_happenings_stand_in_the_audit_trail(ledger: FullLedger, database: Database) -> None:
