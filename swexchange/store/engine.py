@@ -109,7 +109,8 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
     # Without creating it: a file that was moved away would have an empty one in its place. Transactions are begun
     # by us, not by the driver.
     name = f"file:{quote(str(url.database))}?mode=rw"
-    connect = partial(sqlite3.connect, name, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    options = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}  # the pool sees to that
+    connect = partial(sqlite3.connect, name, uri=True, **options)
     engine = sqlalchemy.create_engine(url, pool_size=1, hide_parameters=True, creator=connect)
 
     @event.listens_for(engine, "connect")

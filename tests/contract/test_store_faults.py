@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,15 @@ def test_what_goes_into_a_file_that_is_not_at_its_path_is_refused(what: str, tmp
         if what == "moved":
             elsewhere.rename(file)
             deliver(ledger, accepted("M3"))
+
+
+def test_connections_end_in_another_thread_than_they_began_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A forwarder works in a thread of its own, and its process ends in the first one."""
+    url = f"sqlite:///{tmp_path}/exchange.db"
+    migrate.upgrade(url)
+    with open_ledger(url) as ledger, ThreadPoolExecutor(1) as pool:
+        pool.submit(deliver, ledger, accepted("M1")).result()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
