@@ -17,7 +17,12 @@ from tests.chaos.frame import Fault
 from tests.chaos.scene import POSTGRESQL, SQLITE, Scene
 from tests.process.house import ROOT
 
-SECOND = "archive", "gone", "taken", "hold"  # tables of the second version
+SECOND = "archive", "gone", "taken", "hold"  # tables of the second version; beside them rules.manifest
+VERSION = "SELECT version_num FROM alembic_version"
+HAS_MANIFEST = {
+    SQLITE: "SELECT count(*) FROM pragma_table_info('rules') WHERE name = 'manifest'",
+    POSTGRESQL: "SELECT count(*) FROM pg_attribute WHERE attrelid = 'rules'::regclass AND attname = 'manifest'",
+}
 CALLS = {SQLITE: {"pwrite64": 47, "fdatasync": 5}, POSTGRESQL: {"sendto": 45}}  # that an upgrade makes, about
 KILLS = 8
 
@@ -51,18 +56,23 @@ def _upgrade(scene: Scene, call: str, number: int) -> int:
 
 
 def _first_version(scene: Scene) -> None:
-    """The database as a program of the first version left it: the same rows, without the tables that came later."""
-    drops = [f"DROP TABLE IF EXISTS {table}" for table in SECOND]
+    """The database as a program of the first version left it: the same rows, without what came later."""
+    if _run(scene, [VERSION]) == ("0001",):
+        return
+    drops = [*(f"DROP TABLE {table}" for table in SECOND), "ALTER TABLE rules DROP COLUMN manifest"]
     _run(scene, [*drops, "UPDATE alembic_version SET version_num = '0001'"])
 
 
 def _require_whole(scene: Scene) -> None:
-    """Either version, with all of its tables: nothing between."""
+    """Either version, with all that it has: nothing between."""
     tables = "sqlite_master WHERE name" if scene.kind == SQLITE else "pg_tables WHERE tablename"
-    (version,) = _run(scene, ["SELECT version_num FROM alembic_version"])
+    (version,) = _run(scene, [VERSION])
     (count,) = _run(scene, [f"SELECT count(*) FROM {tables} IN {SECOND}"])
-    if (version, count) not in (("0001", 0), ("0002", len(SECOND))):
-        raise RuntimeError(f"half a schema: version {version} with {count} of {len(SECOND)} new tables")
+    (column,) = _run(scene, [HAS_MANIFEST[scene.kind]])
+    if (version, count, column) not in (("0001", 0, 0), ("0002", len(SECOND), 1)):
+        raise RuntimeError(
+            f"half a schema: version {version} with {count} of {len(SECOND)} tables, {column} of 1 column"
+        )
 
 
 def _run(scene: Scene, statements: Sequence[str]) -> tuple[object, ...]:
