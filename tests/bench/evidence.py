@@ -28,7 +28,7 @@ from tests.bench.verification import seal_some
 OFTEN = 1.0  # seconds between two checkpoints
 SHARE = 0.1  # of the plain rate: the load under which waits are measured
 BODY = 5_000  # bytes of what was stored before: about as many as those that come
-BACKED_UP = 50_000  # exchanges
+BACKED_UP = 80_000  # exchanges
 BUSY = 0.8  # share of a round in which a duty has to be at work, else the round says nothing of it
 
 
