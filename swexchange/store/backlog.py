@@ -35,7 +35,7 @@ from swexchange.core.model import Copy, Event, Fate, Happening
 from swexchange.errors import DamagedRow
 from swexchange.store import rows
 from swexchange.store.database import Database
-from swexchange.store.fates import has_come, is_due, named_copy, note, note_failed, put_off, this_copy
+from swexchange.store.fates import copy_in, has_come, is_due, named_copy, note, note_failed, put_off, this_copy
 from swexchange.store.ledger import POSITIONS, copies_query
 from swexchange.store.readable import OnDamage, ignore, readable, sort_out
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
@@ -135,16 +135,12 @@ class Backlog(Database):
             )
             live, backlog = ([key for key in keys if (key[0] > boundary) == is_live] for is_live in (True, False))
             found = _within(connection, share(live[:most], backlog[:most], most, weights), max_bytes)
-        copies, damaged = sort_out(rows.copy_of, found)
+        copies, damaged = sort_out(rows.copy_of, found, self._on_damage)
         if damaged:
-            self._set_back(damaged, at)
+            with self._writing(synced=False) as connection:
+                for row in damaged:
+                    put_off(connection, and_(copy_in(row), QUEUED), at, "queued")
         return copies
-
-    def _set_back(self, damaged: Sequence[tuple[rows.Row, DamagedRow]], at: int) -> None:
-        with self._writing(synced=False) as connection:
-            for row, fault in damaged:
-                put_off(connection, and_(copy.c.seq == row["seq"], copy.c.n == row["n"], QUEUED), at, "queued")
-                self._on_damage(fault)
 
     def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were taken; not synced: a crash has them sent again with equal ids.

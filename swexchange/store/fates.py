@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from swexchange.core.model import Copy, Event, Fate, Happening
 from swexchange.crashpoint import crashpoint
+from swexchange.store import rows
 from swexchange.store.tables import copy, event, exchange
 
 FIRST_PAUSE, LONGEST_PAUSE = 10_000_000, 600_000_000  # microseconds between two attempts for a copy
@@ -46,6 +47,11 @@ def _copy_named(of: Any, what: Any, to: Any) -> ColumnElement[bool]:
 
 named_copy = _copy_named(bindparam("of"), bindparam("what"), bindparam("to"))
 """The row of a copy that is named when the statement is run: by its exchange's id, its kind and its recipient."""
+
+
+def copy_in(row: rows.Row) -> ColumnElement[bool]:
+    """The row of a copy that was read, with `seq` and `n`."""
+    return and_(copy.c.seq == row["seq"], copy.c.n == row["n"])
 
 
 def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int) -> None:

@@ -85,9 +85,8 @@ class Book:
     def _recorded(self, row: rows.Row) -> Recorded:
         copies = self._connection.execute(_copies_of, {"of": row["seq"]}).mappings().all()
         # A damaged copy is not sent again. Its exchange is known all the same: nothing takes effect twice.
-        sendable, damaged = sort_out(rows.copy_of, (c for c in copies if c["kind"] == Kind.RECEIPT or _is_owed(c)))
-        for _, fault in damaged:
-            self._on_damage(fault)
+        owed = (c for c in copies if c["kind"] == Kind.RECEIPT or _is_owed(c))
+        sendable, _ = sort_out(rows.copy_of, owed, self._on_damage)
         return Recorded(
             exchange_id=row["exchange_id"],
             digest=bytes(row["digest"]),

@@ -26,7 +26,7 @@ from swexchange.core.model import Copy, Decision, Event, Happening, Outcome, Par
 from swexchange.errors import DamagedRow
 from swexchange.store import rows
 from swexchange.store.engine import is_sqlite
-from swexchange.store.fates import has_come, is_due, put_off
+from swexchange.store.fates import copy_in, has_come, is_due, put_off
 from swexchange.store.ledger import POSITIONS, Book, Ledger, copies_query
 from swexchange.store.readable import OnDamage, sort_out
 from swexchange.store.tables import DUE, QUEUED, WAITING, batch, copy, exchange
@@ -104,10 +104,9 @@ class FullLedger(Ledger):
             if not claimed:
                 return ()
             found = connection.execute(copies_query().where(keys).order_by(copy.c.seq)).mappings()
-            copies, damaged = sort_out(rows.copy_of, found)
-            for row, fault in damaged:
-                put_off(connection, and_(copy.c.seq == row["seq"], copy.c.n == row["n"]), at, "due")
-                self._on_damage(fault)
+            copies, damaged = sort_out(rows.copy_of, found, self._on_damage)
+            for row in damaged:
+                put_off(connection, copy_in(row), at, "due")
             return copies
 
     def owed(self, most: int) -> int:
@@ -139,9 +138,8 @@ class FullLedger(Ledger):
                 pause = min(LONGEST_WAIT, SECOND * 2 ** min(tries, 10))
                 again = {"tries": min(tries + 1, 1000), "next_try": at + pause}
                 connection.execute(update(exchange).where(exchange.c.seq == row["seq"]).values(again))
-            decisions, damaged = sort_out(lambda row: rows.decision_of(row, ""), found)
-            for _, fault in damaged:  # it goes on waiting, as one whose parent has not come
-                self._on_damage(fault)
+            # A damaged one goes on waiting, as one whose parent has not come.
+            decisions, _ = sort_out(lambda row: rows.decision_of(row, ""), found, self._on_damage)
             return decisions
 
     def _is_there(self, query: Select[bool], **asked: Any) -> bool:
@@ -174,9 +172,8 @@ def _hand_over(connection: Connection, at: int, remote: Set[str], on_damage: OnD
         return 0
     found = connection.execute(_handed_over.limit(HANDED_OVER), {"remote": list(remote)}).mappings().all()
     for row in found:
-        this = and_(copy.c.seq == row["seq"], copy.c.n == row["n"])
         queued = {"state": "queued", "due_at": at, "lane": _lane(row, on_damage)}
-        connection.execute(update(copy).where(this).values(queued))
+        connection.execute(update(copy).where(copy_in(row)).values(queued))
     return len(found)
 
 

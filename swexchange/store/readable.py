@@ -41,16 +41,17 @@ def ignore(_: DamagedRow) -> None:
 
 
 def sort_out(
-    make: Callable[[Mapping[Any, Any]], Made], found: Iterable[Mapping[Any, Any]]
-) -> tuple[list[Made], list[tuple[Mapping[Any, Any], DamagedRow]]]:
-    """What is made of rows, and apart from it the rows of which nothing can be made."""
+    make: Callable[[Mapping[Any, Any]], Made], found: Iterable[Mapping[Any, Any]], on_damage: OnDamage
+) -> tuple[list[Made], list[Mapping[Any, Any]]]:
+    """What is made of rows, and apart from it the rows of which nothing can be made, which is told."""
     made: list[Made] = []
-    damaged: list[tuple[Mapping[Any, Any], DamagedRow]] = []
+    damaged: list[Mapping[Any, Any]] = []
     for row in found:
         try:
             made.append(make(row))
         except DamagedRow as fault:
-            damaged.append((row, fault))
+            on_damage(fault)
+            damaged.append(row)
     return made, damaged
 
 
