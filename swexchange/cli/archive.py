@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -16,13 +16,15 @@ from swexchange.cli.output import emit, number_of, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
+from swexchange.core.checkpoint import Verifier
 from swexchange.core.log import Archived
 from swexchange.core.prune_record import PruneRecord
 from swexchange.evidence.archive_file import ArchiveFile, Damaged, gaps, unknown_removals
 from swexchange.evidence.archiver import Archiver, Bounds
+from swexchange.evidence.claims import added, lost
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
-from swexchange.store import open_archives
+from swexchange.store import Archives, open_archives
 from swexchange.store.rows import moment
 
 
@@ -105,28 +107,27 @@ def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as
     """Read archive files back, all or these: each byte, and that they follow each other. Exit code 1: one is wrong.
 
     A file that went by retention is not missed where the log says so, of this very file: any other is.
+    What accepted messages took has to be taken still, else they could take effect a second time.
 
     \b
     Examples:
       swexchange archive verify
       swexchange archive verify 000000000000-000000009999.zip
     """
+    trusted, folder = verifiers(settings, keys), Path(settings.archive)
     with open_archives(settings.database_url) as log:
         known, removed, records = log.archives(), log.removed(), log.prune_records()
-        trusted = verifiers(settings, keys)
-    if unknown := set(names) - {one.name for one in known}:
-        raise click.UsageError(f"the database knows no archive {min(unknown)}; `swexchange archive list` shows all")
-    chosen = [one for one in known if not names or one.name in names]
-    problems = [*gaps(known), *unknown_removals(known, records)]
-    left = [one for one in chosen if one.name not in removed or Path(settings.archive, one.name).exists()]
-    with progress("files", len(left)) as advance:
-        for one in left:
-            try:
-                with closing(ArchiveFile(Path(settings.archive, one.name))) as file:
-                    file.require(one, trusted)
-            except Damaged as fault:
-                problems.append((one.name, fault.what))
-            advance(1)
+        if unknown := set(names) - {one.name for one in known}:
+            raise click.UsageError(f"the database knows no archive {min(unknown)}; `swexchange archive list` shows all")
+        chosen = [one for one in known if not names or one.name in names]
+        problems = [*gaps(known), *unknown_removals(known, records)]
+        left = [one for one in chosen if one.name not in removed or Path(folder, one.name).exists()]
+        with progress("files", len(left)) as advance:
+            for one in left:
+                problems += _problems(log, folder, one, trusted)
+                advance(1)
+        if not problems and len(left) == len(known):
+            problems += (("-", what) for what in added(log, _opened(log, folder)))
     gone = [removed[one.name] for one in chosen if one not in left]
     told = {
         "files": len(left),
@@ -135,6 +136,21 @@ def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as
     }
     emit(told, as_json, lambda: _print_problems(len(left), gone, problems))
     raise SystemExit(exits.PROBLEMS if problems else exits.DONE)
+
+
+def _problems(log: Archives, folder: Path, one: Archived, keys: Sequence[Verifier]) -> Iterator[tuple[str, str]]:
+    try:
+        with closing(ArchiveFile(folder / one.name)) as file:
+            file.require(one, keys)
+            yield from ((one.name, what) for what in lost(log, file))
+    except Damaged as fault:
+        yield one.name, fault.what
+
+
+def _opened(log: Archives, folder: Path) -> Iterator[ArchiveFile]:
+    for one in log.archives():
+        with closing(ArchiveFile(folder / one.name)) as file:
+            yield file
 
 
 def _print_problems(count: int, removed: Sequence[PruneRecord], problems: Sequence[tuple[str, str]]) -> None:

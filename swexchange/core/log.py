@@ -84,6 +84,15 @@ class Archived:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What an accepted exchange took for good: no other one is accepted under that identity."""
+
+    identity: str
+    exchange_id: str
+    digest: bytes  # of its message
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
     """A checkpoint as it is stored."""
 

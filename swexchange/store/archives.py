@@ -6,19 +6,24 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, insert, select
+from sqlalchemy import Connection, Select, and_, insert, select, union_all
 
-from swexchange.core.log import Archived, Kind, LoggedRules, Record, Span
+from swexchange.core.log import Archived, Claim, Kind, LoggedRules, Record, Span
 from swexchange.core.model import Event
 from swexchange.core.prune_record import PruneRecord
 from swexchange.store import leaves, rows
-from swexchange.store.archive_tables import archive
+from swexchange.store.archive_tables import archive, taken
+from swexchange.store.candidates import is_among, listed
+from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence import Evidence
 from swexchange.store.evidence_tables import rules, sealed
 from swexchange.store.exhibit import entries_of
 from swexchange.store.tables import HAS_BYTES, THE_LOG, event, exchange
 
 _COLUMNS = {"first": "first_leaf"} | {name: name for name in ("leaves", "name", "digest", "size", "since", "until")}
+
+AT_ONCE = 5_000  # claims
+_CLAIMS = [[table.c[name] for name in ("identity", "exchange_id", "digest")] for table in (exchange, taken)]
 
 
 class Archives(Evidence):
@@ -85,11 +90,36 @@ class Archives(Evidence):
             batch_id = connection.execute(query).scalar()
             return archive_of(connection, batch_id) if batch_id is not None else ""
 
+    def takers(self, identities: Collection[str]) -> Mapping[str, Claim]:
+        """Who took these, by identity: exchanges that are there, and such as were pruned."""
+        with self._reading() as connection:
+            of_sqlite = is_sqlite(connection)
+            # In one statement: an exchange that is pruned meanwhile is in one of the two.
+            query = union_all(*(select(*own).where(is_among(own[0], "values", of_sqlite)) for own in _CLAIMS))
+            found = connection.execute(query, {"values": listed(identities, of_sqlite)}).all()
+        return {claim.identity: claim for claim in map(_claim, found)}
+
+    def pruned_claims(self) -> Iterator[Claim]:
+        """What pruned exchanges took, by identity."""
+        last = ""
+        while True:
+            query = select(taken).where(taken.c.identity > last).order_by(taken.c.identity).limit(AT_ONCE)
+            with self._reading() as connection:
+                found = connection.execute(query).all()
+            yield from map(_claim, found)
+            if not found:
+                return
+            last = found[-1].identity
+
     def note_archive(self, made: Archived, now: datetime) -> None:
         """Remember an archive file. Raises Unstorable where another archiver was quicker."""
         row = {column: getattr(made, name) for name, column in _COLUMNS.items()}
         with self._writing() as connection:
             connection.execute(insert(archive), {**row, "made_at": rows.microseconds(now)})
+
+
+def _claim(row: Any) -> Claim:
+    return Claim(row.identity, row.exchange_id, bytes(row.digest))
 
 
 def removed_files(connection: Connection) -> Mapping[str, PruneRecord]:

@@ -223,6 +223,13 @@ def test_whole_exchanges_are_pruned_later_and_their_messages_never_take_effect_a
     (found,) = json.loads(home.cli("audit", "search", "--json").stdout)
     assert found["outcome"] == "accepted"
 
+    assert home.cli("archive", "verify", environment=aged).stdout.startswith("all well: ")
+    with closing(sqlite3.connect(home.folder / "exchange.db")) as link:  # what somebody with the database's rights does
+        link.execute("DELETE FROM taken WHERE exchange_id = ?", (number,))
+        link.commit()
+    asked = home.cli("archive", "verify", environment=aged)
+    assert (asked.returncode, f"exchange {number} took" in asked.stdout) == (1, True), asked.stdout
+
 
 def test_archive_files_are_removed_last_and_everybody_is_told(home: House, aged: dict[str, str]) -> None:
     """Killed between record and removal, too: the next run deletes the file, and the record is there once."""
