@@ -25,7 +25,7 @@ from swexchange.store.tables import attempt, metadata
 from swexchange.store.version import require_current, version_within
 
 PAGE = 200  # rows held in memory: messages may be large
-UNSYNCED = 8 * 1024 * 1024  # bytes of a file that is written, about, before they are brought to the disk
+UNSYNCED = 1024 * 1024  # bytes of a file that is written, about, before they are brought to the disk
 TABLES = [table for table in metadata.sorted_tables if table is not attempt]  # workers of that moment: none is left
 
 Advance = Callable[[int], object]

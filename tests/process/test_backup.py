@@ -122,7 +122,7 @@ def test_from_sqlite_to_postgresql_and_back(kept: House, elsewhere: House) -> No
     assert (found["exchanges"], found["log_entries"], found["problems"]) == (6, 7, [])
     assert "all well" in said(elsewhere, "db", "check", environment=url)
     assert "is not empty" in said(elsewhere, "restore", backup, code=2, environment=url)
-    assert told(elsewhere, "backup", again, environment=url)["rows"]["exchange"] == 6
+    assert told(elsewhere, "backup", again, "--fast", environment=url)["rows"]["exchange"] == 6
     back = told(elsewhere, "restore", again)
     assert (back["exchanges"], back["log_entries"], back["problems"]) == (6, 7, [])
     postgres.shared().drop("test_elsewhere")
