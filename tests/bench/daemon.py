@@ -20,6 +20,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 PYTHON = (sys.executable,)
 _STARTED = re.compile(rb'"event": "(?:sealer )?started"')
+_INFORMATION = re.compile(r'"level": "(?:info|debug)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,11 @@ class Daemon:
         """Resident memory now of the process that seals the audit log; 0 where none does."""
         found = processes.children(self.process.pid)
         return sum(processes.rss_mb(child) for child in found if "--sealer" in processes.command(child))
+
+    def complaints(self, lines: int = 5) -> str:
+        """The first lines of its log that are no mere information."""
+        read = self.setup.log.read_text(errors="replace").splitlines()
+        return "\n".join([line for line in read if not _INFORMATION.search(line)][:lines])
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

@@ -46,6 +46,9 @@ class Database(Protocol):
     def sealed(self, url: str) -> int:
         """How many leaves the audit log has."""
 
+    def settle(self, url: str) -> None:
+        """Do now what would otherwise be done in the background some time after much was written."""
+
     def sizes(self, url: str) -> Mapping[str, int]:
         """Bytes an exchange on disk: total, body, receipt, other."""
 
@@ -83,10 +86,15 @@ class Sqlite:
         with closing(_sqlite(url)) as link:
             return _one(link, SEALED)
 
-    def sizes(self, url: str) -> Mapping[str, int]:
+    def settle(self, url: str) -> None:
         """See Database."""
         with closing(_sqlite(url)) as link:
             link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def sizes(self, url: str) -> Mapping[str, int]:
+        """See Database."""
+        self.settle(url)
+        with closing(_sqlite(url)) as link:
             pages, size = _one(link, "PRAGMA page_count"), _one(link, "PRAGMA page_size")
             return _parts(link, pages * size, "length")
 
@@ -117,8 +125,7 @@ class Postgresql:
             yield self.cluster.create(name)
         finally:
             self.cluster.drop(name)
-            with psycopg.connect(self.cluster.url, autocommit=True) as link:
-                link.execute("CHECKPOINT")  # so that its writes do not disturb the next measurement
+            self.settle(self.cluster.url)  # so that its writes do not disturb the next measurement
 
     def exchanges(self, url: str) -> int:
         """See Database."""
@@ -129,6 +136,12 @@ class Postgresql:
         """See Database."""
         with psycopg.connect(url) as link:
             return _one(link, SEALED)
+
+    def settle(self, url: str) -> None:
+        """See Database."""
+        with psycopg.connect(url, autocommit=True) as link:
+            link.execute("VACUUM (ANALYZE)")
+            link.execute("CHECKPOINT")
 
     def sizes(self, url: str) -> Mapping[str, int]:
         """See Database."""

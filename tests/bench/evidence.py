@@ -1,7 +1,7 @@
 """What the Merkle log costs the traffic: in messages a second, and in waits while something else is going on.
 
 Throughput in pairs of runs, one of each with the log sealed every second. Waits in rounds, in turn
-with and without each duty, on one database that holds more exchanges than a duty gets done.
+with and without each duty, on a database that holds more exchanges than a duty gets done.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.bench.verification import seal_some
 OFTEN = 1.0  # seconds between two checkpoints
 SHARE = 0.1  # of the plain rate: the load under which waits are measured
 BODY = 5_000  # bytes of what was stored before: about as many as those that come
-BACKED_UP = 80_000  # exchanges
+BACKED_UP = 10_000  # exchanges of a database of its own: a round has to see the end of a backup, where it syncs
 BUSY = 0.8  # share of a round in which a duty has to be at work, else the round says nothing of it
 
 
@@ -52,16 +52,14 @@ def _archiving(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
 
 @contextmanager
 def _backing_up(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
-    """One backup after the other, of a database so small that a round sees the end of one: there it syncs."""
+    """One backup after the other."""
     folder = lab.folder / "backups"
-    with lab.fresh(job.database) as url:
-        load(url, BACKED_UP, BODY)
-        own, calls = replace(job, url=url), (("backup", str(folder / str(number))) for number in count())
-        try:
-            with beside.repeated(_beside(lab, own), folder, "*[0-9]", calls) as seen:
-                yield own, seen
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    calls = (("backup", str(folder / str(number))) for number in count())
+    try:
+        with beside.repeated(_beside(lab, job), folder, "*[0-9]", calls) as seen:
+            yield job, seen
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _beside(lab: Lab, job: Job) -> Setup:
@@ -159,15 +157,16 @@ def measure(lab: Lab) -> Evidence:
 
 
 def _waits(lab: Lab, job: Job, rate: float) -> Waits:
-    lab.progress.expect(lab.scale.rounds_beside * (1 + len(DUTIES)) + 1)
+    lab.progress.expect(lab.scale.rounds_beside * (1 + len(DUTIES)) + 2)
     waits, first = Waits(busy={duty: [] for duty in DUTIES}, seen={duty: [] for duty in DUTIES}), 0
-    with lab.fresh(job.database) as url:
-        stored = lab.scale.unsealed * (lab.scale.rounds_beside + 1)
-        lab.progress.done(f"{job.database}: {stored:,} exchanges stored in {load(url, stored, BODY):.0f} s")
-        seal_some(lab, replace(job, url=url), lab.scale.unsealed)  # else a round that archives first finds nothing
+    with lab.fresh(job.database) as large, lab.fresh(job.database) as small:
+        _store(lab, replace(job, url=small), BACKED_UP)
+        _store(lab, replace(job, url=large), lab.scale.unsealed * (lab.scale.rounds_beside + 1))
+        seal_some(lab, replace(job, url=large), lab.scale.unsealed)  # else a round that archives first finds nothing
         for number in range(lab.scale.rounds_beside):
             steps: list[tuple[str, Duty]] = [("idle", _nothing), *DUTIES.items()]
             for name, duty in steps if number % 2 == 0 else steps[::-1]:
+                url = small if duty is _backing_up else large
                 with duty(lab, replace(job, url=url, first=first)) as (given, seen):
                     found = latency.under(lab, given, rate)
                 first += found.count
@@ -176,6 +175,12 @@ def _waits(lab: Lab, job: Job, rate: float) -> Waits:
                 beside_it = f", at work {seen.share:.0%} of the time" if duty is not _nothing else ""
                 lab.progress.done(f"{job.database}, {name}, {found}{beside_it}")
     return waits
+
+
+def _store(lab: Lab, job: Job, exchanges: int) -> None:
+    seconds = load(job.url, exchanges, BODY)
+    lab.databases[job.database].settle(job.url)
+    lab.progress.done(f"{job.database}: {exchanges:,} exchanges stored in {seconds:.0f} s")
 
 
 @contextmanager

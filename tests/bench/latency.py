@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from swexchange.broker.topology import inbox, receipts
 from tests.bench import arrivals, daemon
-from tests.bench.arrivals import Load, percentile
+from tests.bench.arrivals import Arrivals, Load, percentile
 from tests.bench.lab import Lab
 from tests.bench.parties import AGENCY, INTEGRATORS
 from tests.bench.run import Job, setup_of
@@ -25,6 +25,7 @@ class Latency:
     rate: float  # messages a second offered
     waits_ms: Sequence[float]  # of all messages but the first
     checks: Mapping[str, bool]
+    counts: str  # what came, for whoever asks why a check failed
 
     @property
     def p50_ms(self) -> float:
@@ -37,7 +38,8 @@ class Latency:
         return percentile(self.waits_ms, 99)
 
     def __str__(self) -> str:
-        return f"at {self.rate:,.0f} msg/s: p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
+        told = f"at {self.rate:,.0f} msg/s: p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
+        return told if all(self.checks.values()) else f"{told}; FAILED: {self.counts}"
 
 
 def measure(lab: Lab, full: Throughput) -> dict[tuple[str, str], Latency]:
@@ -70,7 +72,14 @@ def under(lab: Lab, job: Job, rate: float) -> Latency:
         }
     lab.node.purge()
     waits = arrivals.waits_ms(due_at, arrived, arrivals.warm(due_at))
-    return Latency(count, rate, waits, checks)
+    counts = f"{_counted(due_at, arrived)}, {delivered} copies; the daemon's log: {worker.complaints() or 'no warning'}"
+    return Latency(count, rate, waits, checks, counts)
+
+
+def _counted(due_at: Mapping[str, float], arrived: Arrivals) -> str:
+    numbers = [len(arrived.get(name, ())) for name in due_at]
+    none, more, others = numbers.count(0), sum(number > 1 for number in numbers), len(arrived.keys() - due_at.keys())
+    return f"of {len(due_at)} messages {none} without a receipt, {more} with several, {others} receipts of others"
 
 
 def together(found: Iterable[Latency]) -> Sequence[float]:

@@ -29,7 +29,7 @@ def run(rate: float, sealed: int = 0) -> Run:
 
 
 def latency(*waits_ms: float) -> Latency:
-    return Latency(len(waits_ms), 10.0, waits_ms, {"one receipt of each": True})
+    return Latency(len(waits_ms), 10.0, waits_ms, {"one receipt of each": True}, "")
 
 
 def test_a_percentile_is_a_value_that_was_seen() -> None:
