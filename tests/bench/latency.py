@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swexchange.broker.topology import inbox, receipts
@@ -80,11 +80,3 @@ def _counted(due_at: Mapping[str, float], arrived: Arrivals) -> str:
     numbers = [len(arrived.get(name, ())) for name in due_at]
     none, more, others = numbers.count(0), sum(number > 1 for number in numbers), len(arrived.keys() - due_at.keys())
     return f"of {len(due_at)} messages {none} without a receipt, {more} with several, {others} receipts of others"
-
-
-def together(found: Iterable[Latency]) -> Sequence[float]:
-    """Milliseconds that messages of several rounds waited.
-
-    In one round, the worst hundredth is a few moments in which a disk was slow.
-    """
-    return [wait for one in found for wait in one.waits_ms]
