@@ -75,7 +75,7 @@ class HighWater:
     def write(self, note: str) -> None:
         """Remember a note, in place of the last one. Raises ConfigFault."""
         try:
-            replace_file(self._path, note)
+            replace_file(self._path, note.encode())
         except OSError as error:
             raise ConfigFault(f"cannot remember the checkpoint: {error.strerror}", where=str(self._path)) from None
 

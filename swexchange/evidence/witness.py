@@ -59,7 +59,7 @@ class Witness:
     def _remember(self, new: Checkpoint) -> None:
         texts = {origin: seen.text for origin, seen in self._seen().items()} | {new.origin: new.text}
         try:
-            replace_file(self._memory, json.dumps(texts, indent=1))
+            replace_file(self._memory, json.dumps(texts, indent=1).encode())
         except OSError as error:
             raise ConfigFault(f"cannot remember what was seen: {error.strerror}", where=str(self._memory)) from None
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from swexchange import keyfile
-from swexchange.durable import replace_file
+from swexchange.durable import create_file, replace_file
 from swexchange.errors import ConfigFault
 
 
@@ -23,7 +25,7 @@ def test_a_replaced_file_is_replaced_for_good(tmp_path: Path, monkeypatch: pytes
 
     (tmp_path / "seen").write_text("old")
     monkeypatch.setattr(os, "fsync", fsync)
-    replace_file(tmp_path / "seen", "new")
+    replace_file(tmp_path / "seen", b"new")
     assert synced == ["content while it says old", "names while it says new"]
     assert [path.name for path in tmp_path.iterdir()] == ["seen"]
 
@@ -48,3 +50,49 @@ def test_a_key_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigFault, match="exists already"):
         keyfile.new("link", tmp_path / "keys")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def at_once(monkeypatch: pytest.MonkeyPatch, write: Callable[[bytes], object]) -> list[object]:
+    """What comes of a first writer, held up with its file half made until a second has had all the time it wants."""
+    found: list[object] = [None, None]
+    half_made, second_tried, sync = threading.Event(), threading.Event(), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if threading.current_thread() is first:
+            half_made.set()
+            second_tried.wait(0.3)
+        sync(descriptor)
+
+    def go(number: int) -> None:
+        try:
+            write(b"%d" % number * 100)
+        except OSError as error:
+            found[number] = type(error)
+
+    first, second = (threading.Thread(target=go, args=(number,)) for number in (0, 1))
+    monkeypatch.setattr(os, "fsync", fsync)
+    first.start()
+    assert half_made.wait(10)
+    second.start()
+    second.join(0.2)
+    second_tried.set()
+    first.join()
+    second.join()
+    return found
+
+
+def test_of_two_who_make_a_file_at_once_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the file of the one who is told so: a key is handed out by its public half."""
+    found = at_once(monkeypatch, lambda content: create_file(tmp_path / "k.key", content))
+    assert found == [None, FileExistsError]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"k.key": b"0" * 100}
+
+
+def test_two_who_replace_a_file_at_once_both_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sealers remember their checkpoints: no half of one is put in place by the other, and neither fails."""
+    (tmp_path / "head").write_bytes(b"old")
+    (tmp_path / "head").chmod(0o640)
+    (tmp_path / "head.new").write_bytes(b"half of one who was killed")
+    assert at_once(monkeypatch, lambda content: replace_file(tmp_path / "head", content)) == [None, None]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"head": b"1" * 100}
+    assert (tmp_path / "head").stat().st_mode & 0o777 == 0o640
