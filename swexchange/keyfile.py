@@ -63,7 +63,8 @@ def new(key_id: str, folder: Path) -> SigningKey:
         create_file(path, base64.b64encode(seed) + b"\n")
         sync(folder)  # its public half is printed next, and handed out
     except FileExistsError:
-        raise ConfigFault("this key exists already", where=str(path), do="Choose another id") from None
+        do = f"Choose another id; `swexchange keys public {key_id}` prints its public half"
+        raise ConfigFault("this key exists already", where=str(path), do=do) from None
     except OSError as error:
         raise ConfigFault(f"cannot write the key: {error.strerror}", where=str(path)) from None
     return SigningKey.from_seed(key_id, seed)
