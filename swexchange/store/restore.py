@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.engine import URL
 
 from swexchange.crashpoint import crashpoint
-from swexchange.durable import sync
+from swexchange.durable import making, sync
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.store import rows
 from swexchange.store.engine import is_sqlite, make_engine, one_transaction, parse_url, where
@@ -104,20 +104,20 @@ def _as_file(saved: Path, path: Path, now: datetime) -> None:
     """The saved file under its new name, which it gets in one step and only if nobody has it."""
     new = path.with_name(path.name + ".restoring")
     try:
-        shutil.copy(saved, new)  # with its mode: for its owner alone
-        with one_transaction(sqlalchemy.create_engine(f"sqlite:///{new}"), str(new)) as connection:
-            _leave_gap(connection, now)
-        sync(new)
-        crashpoint("restored")
-        os.link(new, path)
-        new.unlink()
+        with making(new, 0o600):  # it holds every message
+            # Of a restore that was killed: SQLite would put what it says into this file.
+            new.with_name(new.name + "-journal").unlink(missing_ok=True)
+            shutil.copyfile(saved, new)
+            with one_transaction(sqlalchemy.create_engine(f"sqlite:///{new}"), str(new)) as connection:
+                _leave_gap(connection, now)
+            sync(new)
+            crashpoint("restored")
+            os.link(new, path)
         sync(path.parent)
     except FileExistsError:
         _refuse_files(path)
     except OSError as error:
         raise StoreDown(f"cannot write the database: {error.strerror}", where=str(path)) from None
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _count_on(connection: Connection) -> None:

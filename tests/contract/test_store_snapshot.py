@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import sqlite3
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -372,6 +374,34 @@ def test_a_restore_that_fails_leaves_the_place_empty(
     with pytest.raises(StoreDown, match="checkpoint"):
         restore(saved, empty.url, NOW, lambda _: None)
     require_empty(empty.url)
+
+
+def test_what_a_killed_restore_left_does_no_harm(database: Database, ledger: FullLedger, tmp_path: Path) -> None:
+    """Of another backup: neither its journal gets into this one, nor this one into the database that it had made."""
+    made, new = tmp_path / "made.db", tmp_path / "made.db.restoring"
+    record(ledger, *(accepted(f"M-{i}") for i in range(40)))
+    save(database, tmp_path / "older.db")
+    record(ledger, *(accepted(f"M-{i}") for i in range(40, 90)))
+    save(database, tmp_path / "newer.db")
+
+    shutil.copy(tmp_path / "older.db", new)
+    with closing(sqlite3.connect(new)) as killed:
+        killed.execute("PRAGMA cache_size=1")  # so that its journal is on the disk before it commits
+        for column in ("body", "detail"):
+            killed.execute(f"UPDATE exchange SET {column} = {column} || 'x'")
+        shutil.copy(f"{new}-journal", tmp_path / "journal")
+        killed.rollback()
+    shutil.copy(tmp_path / "journal", f"{new}-journal")
+    restore(tmp_path / "newer.db", f"sqlite:///{made}", NOW, lambda _: None)
+    assert content(Database("sqlite", f"sqlite:///{made}"))["exchange"] == content(database)["exchange"]
+    assert version.check(f"sqlite:///{made}") == []
+
+    (away := tmp_path / "away.db").hardlink_to(made)
+    made.rename(new)  # as if it was killed between its two names, and what it had made was moved away
+    kept = away.read_bytes()
+    restore(tmp_path / "older.db", f"sqlite:///{made}", NOW, lambda _: None)
+    assert away.read_bytes() == kept
+    assert not list(tmp_path.glob("made.db?*"))
 
 
 def test_what_was_restored_can_be_removed(database: Database, ledger: FullLedger, empty: Database, saved: Path) -> None:
