@@ -8,24 +8,36 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes, *, synced: bool = True) -> None:
-    """Put a content in place of a file's, which keeps its mode; a reader finds all of the old one, or of the new.
+    """Put a content in place of a file's; see `replacing`. Raises OSError."""
+    with replacing(path, synced=synced) as put:
+        put(content)
 
-    Once it returns, no loss of power brings the old one back, unless it need not be `synced`. Raises OSError.
+
+@contextmanager
+def replacing(path: Path, *, synced: bool = True) -> Iterator[Callable[[bytes], None]]:
+    """What puts a content in place of a file's, which keeps its mode; nobody else does meanwhile. Raises OSError.
+
+    A reader finds all of the old one, or of the new. Once it returns, no loss of power brings the old one back,
+    unless it need not be `synced`.
     """
     new = path.with_name(path.name + ".new")
-    with making(new) as descriptor:
+
+    def put(content: bytes) -> None:
         with suppress(FileNotFoundError):
             os.fchmod(descriptor, path.stat().st_mode & 0o777)
         _fill(descriptor, content, synced=synced)
         new.replace(path)
         if synced:
             sync(path.parent)
+
+    with making(new) as descriptor:
+        yield put
 
 
 def create_file(path: Path, content: bytes, *, secret: bool = True) -> None:

@@ -17,7 +17,7 @@ from swexchange.core.log import Signed
 from swexchange.core.tiles import TileTree
 from swexchange.core.witness import CONFLICT, NOT_GROWN, OK, Answer, answer, request
 from swexchange.crashpoint import crashpoint
-from swexchange.durable import replace_file
+from swexchange.durable import replacing
 from swexchange.errors import ConfigFault
 
 TRIES = 4  # to sign, while others have it sign too
@@ -37,10 +37,16 @@ class Witness:
 
     def answer(self, asked: str) -> Answer:
         """Answer one request; what is cosigned is remembered, on disk, before. Raises ConfigFault."""
-        found = answer(asked, self._seen(), self._logs, self._cosign)
-        if found.seen:
-            self._remember(found.seen)
-            crashpoint("remembered")
+        try:
+            # One at a time, also of several processes with one memory: two could sign two histories of one size.
+            with replacing(self._memory) as remember:
+                found = answer(asked, seen := self._seen(), self._logs, self._cosign)
+                if found.seen:
+                    texts = {origin: one.text for origin, one in (seen | {found.seen.origin: found.seen}).items()}
+                    remember(json.dumps(texts, indent=1).encode())
+                    crashpoint("remembered")
+        except OSError as error:
+            raise ConfigFault(f"cannot remember what was seen: {error.strerror}", where=str(self._memory)) from None
         return found
 
     def _cosign(self, note: Note) -> str:
@@ -55,13 +61,6 @@ class Witness:
         except (OSError, ValueError, AttributeError) as error:
             # Never as if nothing had been seen: that would let a log begin anew.
             raise ConfigFault(f"cannot read what was seen: {error}", where=str(self._memory)) from None
-
-    def _remember(self, new: Checkpoint) -> None:
-        texts = {origin: seen.text for origin, seen in self._seen().items()} | {new.origin: new.text}
-        try:
-            replace_file(self._memory, json.dumps(texts, indent=1).encode())
-        except OSError as error:
-            raise ConfigFault(f"cannot remember what was seen: {error.strerror}", where=str(self._memory)) from None
 
 
 class Log(Protocol):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,30 @@ def test_growth_is_signed_and_remembered(eye: Witness, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "seen.json").read_text()) == {ORIGIN: Checkpoint(ORIGIN, 700, tree(700).root()).text}
 
 
+def test_two_with_one_memory_do_not_sign_two_histories(
+    eye: Witness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked at once, each for another log of the same size, by processes that somebody started twice."""
+    assert grow(eye, 0, 3).status == OK
+    other = Witness(EYE_KEY.name, EYE, [LOG_KEY], tmp_path / "seen.json", lambda: 1_772_415_000.9)
+    forked = tree(3)
+    forked.append(merkle.leaf_hash(f"other {i}".encode()) for i in range(5))
+    found, sync = list[Answer](), os.fsync
+    ask = partial(other.answer, request(3, forked.consistency(3), note(forked)))
+    second = threading.Thread(target=lambda: found.append(ask()))
+
+    def fsync(descriptor: int) -> None:
+        monkeypatch.undo()
+        second.start()
+        second.join(0.2)  # as far as it comes before the first has remembered anything
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    found.append(grow(eye, 3, 8))
+    second.join()
+    assert sorted(one.status for one in found) == [OK, CONFLICT]
+
+
 def test_what_is_not_growth_is_refused(eye: Witness) -> None:
     """Each with the code of tlog-witness."""
     assert grow(eye, 0, 5).status == OK
@@ -94,8 +121,10 @@ def test_the_example_of_c2sp_is_understood(eye: Witness) -> None:
     st.text(max_size=200) | st.builds("old {}\n{}\n\n{}".format, st.text(max_size=5), st.text(max_size=50), st.text())
 )
 @settings(max_examples=200, deadline=None)
-def test_rubbish_is_malformed(asked: str) -> None:
-    eye = Witness("w", EYE, [LOG_KEY], Path("/nonexistent/seen.json"), lambda: 0)
+def test_rubbish_is_malformed(tmp_path_factory: pytest.TempPathFactory, asked: str) -> None:
+    memory = tmp_path_factory.getbasetemp() / "seen.json"
+    eye = Witness("w", EYE, [LOG_KEY], memory, lambda: 0)
+    assert not memory.exists()
     assert eye.answer(asked).status == MALFORMED
 
 
