@@ -14,7 +14,7 @@ import click
 
 from swexchange import keyfile
 from swexchange.cli import exits
-from swexchange.cli.output import emit, file_bytes, moment_option, table
+from swexchange.cli.output import emit, file_bytes, moment_option, table, write_file
 from swexchange.cli.root import cli
 from swexchange.core.canonical import dxp_msg, local_time
 from swexchange.core.codes import meaning
@@ -62,7 +62,7 @@ def sign(settings: Settings, /, file: str, key_id: str, wrap: bool, output: str 
     except Rejected as refusal:
         raise ConfigFault(f"cannot be signed: {_said(refusal)}", where=file) from None
     if output:
-        Path(output).write_bytes(signed)
+        write_file(Path(output), signed)
     else:
         sys.stdout.buffer.write(signed)
 

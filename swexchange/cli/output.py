@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from swexchange.core.envelope import moment
+from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault, Rejected
 from swexchange.observe import utc_now
 from swexchange.plain import plain, plain_json
@@ -56,10 +57,13 @@ def file_bytes(path: str) -> bytes:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file, with the folders that it needs. Raises ConfigFault."""
+    """Write a file, with the folders that it needs; cut off, it is what it was before. Raises ConfigFault."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        if path.exists() and not path.is_file():  # a pipe, a terminal
+            path.write_bytes(content)
+        else:
+            replace_file(path.resolve(), content, synced=False)
     except OSError as error:
         raise ConfigFault(f"cannot write {path}: {error.strerror}") from None
 
