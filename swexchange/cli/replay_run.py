@@ -72,7 +72,6 @@ def run(settings: Settings, /, plan_id: str, reason: str, as_json: bool, **pace:
     )
     runner = Runner(f"{operator()} process {os.getpid()} {os.urandom(4).hex()}", operator(), reason)
     with open_running(settings.database_url, plan_id, runner, settings.batch_bytes) as running:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the run itself hears both signals
         try:
             ending = _run(settings, running, plan_id, careful)
         except KeyboardInterrupt:  # before anything was in hand

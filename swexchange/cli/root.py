@@ -71,10 +71,10 @@ class Commands(MutableMapping[str, click.Command]):
 
 
 class FaultyGroup(click.Group):
-    """A group whose faults end as one clear line on stderr and a documented exit code, never a traceback."""
+    """A group whose faults, and Ctrl-C, end as one line on stderr and a documented exit code, never a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; faults become exit codes."""
+        """Run the command; faults and Ctrl-C become exit codes."""
         try:
             return super().invoke(ctx)
         except RulesInvalid as invalid:
@@ -87,6 +87,9 @@ class FaultyGroup(click.Group):
         except Fault as fault:
             say_fault(fault)
             ctx.exit(exits.USAGE if isinstance(fault, ConfigFault) else exits.UNAVAILABLE)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(exits.STOPPED)
 
 
 def say_fault(fault: Fault) -> None:

@@ -47,6 +47,7 @@ def run(settings: Settings, workers: int, number: int | None, upstream: str, is_
     """
     # Until the rules are read there is nothing to read again; by default the signal would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # before anything was taken, it may end the process
     configure_logs(settings.log, settings.log_level)
     if is_sealer and upstream:
         raise click.UsageError("--sealer and --upstream are different processes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from swexchange.broker.topology import inbox, receipts
+from swexchange.cli import exits
 from tests import postgres
 from tests.process.house import CUSTOMS, INTEGRATOR, SECONDS, House, house, until
 
@@ -140,6 +142,22 @@ def test_a_killed_restore_leaves_the_place_empty(kept: House, elsewhere: House) 
     assert "all well: 7 entries" in shown
     assert "UNKNOWN" in shown
     assert [path.name for path in elsewhere.folder.glob("exchange.db*")] == ["exchange.db"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_backup_that_is_stopped_leaves_nothing(kept: House, elsewhere: House, number: signal.Signals) -> None:
+    """By systemd, by an operator: no folder that somebody has to remove before the next one, and a code of its own."""
+    os.mkfifo(elsewhere.routes)  # nobody writes: it waits for its rules when all rows are there
+    backup = elsewhere.folder / "backup"
+    environment = {**kept.environment, **sealing(kept), "SWX_ROUTES": str(elsewhere.routes)}
+    command = [sys.executable, "-m", "swexchange", "backup", str(backup)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    database = elsewhere.folder / "backup.partial" / "database.db"
+    until(lambda: database.exists() and database.stat().st_size > 0, "rows")
+    process.send_signal(number)
+    assert process.communicate(timeout=SECONDS)[1] == b"stopped\n"
+    assert process.returncode == exits.STOPPED
+    assert not list(elsewhere.folder.glob("backup*"))
 
 
 def test_the_disaster(kept: House, elsewhere: House) -> None:
