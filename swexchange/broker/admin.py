@@ -34,16 +34,17 @@ def apply(server: Server, topology: Topology) -> None:
     with _connected(server) as connection:
         version = _version(connection)
         channel = connection.channel()
-        for exchange in topology.exchanges():
-            _declare(server, exchange, lambda n: channel.exchange_declare(n, "fanout", durable=True))
+        # An exchange without its queue drops what is sent to it: cut off in between, as few as can be are so.
         for queue in topology.queues():
             _declare(
                 server,
                 queue,
                 lambda n: channel.queue_declare(n, durable=True, arguments=dict(queue_arguments(version))),
             )
-        for exchange, queue in topology.bindings():
-            channel.queue_bind(queue, exchange)
+        for exchange in topology.exchanges():
+            _declare(server, exchange, lambda n: channel.exchange_declare(n, "fanout", durable=True))
+            for queue in (queue for bound, queue in topology.bindings() if bound == exchange):
+                channel.queue_bind(queue, exchange)
 
 
 def _declare(server: Server, name: str, declare: Callable[[str], object]) -> None:

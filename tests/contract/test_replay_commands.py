@@ -87,7 +87,7 @@ def test_a_run_that_is_stopped_before_it_begins_says_how_to_go_on(
     database: Database, number: str, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
 ) -> None:
     """While it still reads rules: exit code 4, and the plan is as it was."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(sent, signal.default_int_handler)  # as the command's own process has it
     monkeypatch.setattr(replay_run, "load_remote", lambda _: signal.raise_signal(sent))
     done = said(database, "run", number, "--reason", "why")
     assert done.exit_code == 4

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import nullcontext
+from unittest.mock import MagicMock
 
+import pytest
+
+from swexchange.broker import Server, admin
 from swexchange.broker.topology import (
     DAEMON,
     INTAKE,
@@ -26,6 +31,17 @@ def test_a_submitter_is_read_back_from_its_exchange_only() -> None:
     """Names and `submitter` are inverse; any other exchange has no submitter."""
     assert [submitter(outbox(p)) for p in TWO.participants] == list(TWO.participants)
     assert [submitter(name) for name in ("", "amq.fanout", "swx.inbox.a", "x.swx.outbox.a")] == [""] * 4
+
+
+def test_an_exchange_is_bound_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then it drops what its owner sends: cut off in between, one exchange at most does."""
+    connection = MagicMock()
+    connection._impl.server_properties = {"version": "3.10.8"}
+    monkeypatch.setattr(admin, "_connected", lambda _: nullcontext(connection))
+    admin.apply(Server("amqp://127.0.0.1"), TWO)
+    said = [(name, args[-1]) for name, args, _ in connection.channel().method_calls if name != "queue_declare"]
+    names = [outbox(p) for p in TWO.participants]
+    assert said[-4:] == [x for n in names for x in (("exchange_declare", "fanout"), ("queue_bind", n))]
 
 
 def test_participants_are_held_apart() -> None:
