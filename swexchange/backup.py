@@ -69,7 +69,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     An error leaves nothing behind; a crash leaves the folder under the name that ends in `.partial`.
     """
-    partial = folder.with_name(folder.name + ".partial")
+    partial = Path(f"{folder.absolute()}.partial")  # of `.` too, which has no name
     for there in (folder, partial):
         if there.exists():
             do = "Choose another name" if there is folder else "A backup is being made, or was cut off: then remove it"
@@ -117,7 +117,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         what = f"this is no backup, or one that was not finished: {error.strerror}"
         raise ConfigFault(what, where=str(path), do=_OTHER) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ConfigFault("the list of contents is damaged", where=str(path), do=_OTHER) from None
     for name in manifest.files:
         if not _is_inside(name):
@@ -168,7 +168,7 @@ def verify(folder: Path, manifest: Manifest, advance: Advance = lambda _: None) 
         raise ConfigFault("this file is no part of the backup", where=str(folder / min(more)), do="Move it away")
     for name, wanted in manifest.files.items():
         path = folder / name
-        if name not in there:  # whatever it is: no text that a file cannot be called is ever opened
+        if name not in there or not path.is_file():  # no text that a file cannot be called is opened, and no pipe
             raise ConfigFault("cannot read it: it is not there", where=str(path), do=_OTHER)
         try:
             found = _file(path, advance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,13 @@ def test_an_existing_folder_is_refused(tmp_path: Path, there: str) -> None:
     assert (tmp_path / there / "mine").exists()
 
 
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_without_a_name_exists_already(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigFault, match="exists already"), new_folder(Path(name)):
+        pass
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigFault, match="cannot make the backup"), new_folder(tmp_path / "file" / "backup"):
@@ -85,6 +93,15 @@ def test_a_damaged_file_is_named(made: Path, name: str, harm: str) -> None:
     assert refused.value.where == str(path)
 
 
+def test_a_pipe_in_place_of_a_file_is_named(made: Path) -> None:
+    """And not waited for."""
+    (made / "routes.yaml").unlink()
+    os.mkfifo(made / "routes.yaml")
+    with pytest.raises(ConfigFault, match="it is not there") as refused:
+        verify(made, read_manifest(made))
+    assert refused.value.where == str(made / "routes.yaml")
+
+
 def test_a_file_that_is_not_listed_is_named(made: Path) -> None:
     (made / "schemas" / "more.xsd").write_bytes(b"")
     with pytest.raises(ConfigFault, match="no part of the backup") as refused:
@@ -100,7 +117,10 @@ def test_without_a_list_it_is_no_backup(made: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"{}", b"\xff", b'{"format": "swexchange-backup/v1"}', b'{"format": 7, "files": {}}'],
+    [
+        *(b"", b"{", b"[]", b"{}", b"\xff", b'{"a":' + b"[" * 100_000),
+        *(b'{"format": "swexchange-backup/v1"}', b'{"format": 7, "files": {}}'),
+    ],
 )
 def test_a_damaged_list_is_refused(made: Path, content: bytes) -> None:
     (made / MANIFEST).write_bytes(content)
@@ -108,14 +128,26 @@ def test_a_damaged_list_is_refused(made: Path, content: bytes) -> None:
         read_manifest(made)
 
 
-@pytest.mark.parametrize("change", [{"files": {DATABASE: {}}}, {"files": {DATABASE: []}}, {"taken": {}}, {"files": 7}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"files": {DATABASE: {}}}, {"files": {DATABASE: []}}, {"taken": {}}, {"files": 7}),
+        {"files": {DATABASE: {"bytes": float("inf"), "sha256": ""}}},
+    ],
+)
 def test_a_list_that_lacks_something_is_refused(made: Path, change: dict[str, Any]) -> None:
     edit(made, **change)
     with pytest.raises(ConfigFault, match="damaged"):
         read_manifest(made)
 
 
-@pytest.mark.parametrize("change", [{"rows": 7}, {"rows": {"exchange": "many"}}, {"begun_at": "today"}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"rows": 7}, {"rows": {"exchange": "many"}}, {"rows": {"exchange": float("inf")}}, {"more": 1}),
+        *({"begun_at": "today"}, {"begun_at": "0001-01-01T00:00:00+14:00"}),  # the latter: in UTC no calendar has it
+    ],
+)
 def test_a_list_that_says_nonsense_is_refused(made: Path, change: dict[str, Any]) -> None:
     taken = json.loads((made / MANIFEST).read_text("utf-8"))["taken"]
     edit(made, taken={**taken, **change})
