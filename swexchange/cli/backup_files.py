@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,10 @@ PRIVATE = "keys"
 
 
 def sources(settings: Settings, *, private_keys: bool) -> Iterator[tuple[str, Path]]:
-    """Names in the backup, and the files of this machine. Raises ConfigFault where schemas or keys are missing."""
+    """Names in the backup, and the files of this machine.
+
+    Raises ConfigFault where schemas or keys are missing, OSError where a folder cannot be read.
+    """
     routes = Path(settings.routes)
     yield "routes.yaml", routes
     if (filters := Path(settings.filters)).exists():
@@ -34,9 +38,18 @@ def _tree(name: str, folder: Path) -> Iterator[tuple[str, Path]]:
     top = folder.resolve()
     if not top.is_dir():
         raise ConfigFault("there is no such folder", where=str(folder), do="Set SWX_SCHEMAS and SWX_KEYS")
-    for path in sorted(top.rglob("*")):
-        if path.is_file():
-            yield f"{name}/{path.relative_to(top).as_posix()}", path
+    for path in sorted(_files(top)):
+        yield f"{name}/{path.relative_to(top).as_posix()}", path
+
+
+def _files(top: Path) -> Iterator[Path]:
+    """All files below a folder, by links too. Not by `rglob`, which takes a folder that it may not read for empty."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, _, names in os.walk(top, onerror=fail, followlinks=True):
+        yield from (path for name in names if (path := Path(folder, name)).is_file())
 
 
 def _samples(routes: Path) -> set[str]:

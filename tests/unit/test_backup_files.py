@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +50,27 @@ def test_everything_is_in_it_once(settings: Settings, private_keys: bool) -> Non
     found = [name for name, _ in sources(settings, private_keys=private_keys)]
     assert sorted(found) == sorted(RULES | (SECRETS if private_keys else set()))
     assert {name for name in found if is_secret(name)} == (SECRETS if private_keys else set())
+
+
+def test_a_folder_that_is_a_link_is_in_it(settings: Settings) -> None:
+    """The daemon reads schemas by it: without them it would not start after a restore."""
+    (Path(settings.schemas) / "f" / "now").symlink_to("1")
+    found = {name for name, _ in sources(settings, private_keys=False)}
+    assert found == {*RULES, "schemas/f/now/b.xml", "schemas/f/now/f.xsd"}
+
+
+def test_a_folder_that_cannot_be_read_is_not_empty(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a backup would lack its files and call itself whole."""
+    real = os.scandir
+
+    def refused(path: str) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("/f/1"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError):
+        list(sources(settings, private_keys=False))
 
 
 def test_every_file_goes_where_it_came_from(settings: Settings, tmp_path: Path) -> None:
