@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from swexchange.cli import exits
 from swexchange.cli.archive import archive
 from swexchange.cli.evidence import schemas_in, tell_left_out
 from swexchange.cli.filters import lasting_filter_options
-from swexchange.cli.output import emit, table, write_file
+from swexchange.cli.output import emit, table, write_file, write_stdout
 from swexchange.core.canonical import local_time
 from swexchange.core.search import Filter
 from swexchange.evidence import archive_search
@@ -74,7 +73,7 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
     """
     found = _found(settings, exchange_id)
     if body or receipt:
-        sys.stdout.buffer.write(found.stored.parts["messages" if body else "receipts"])
+        write_stdout(found.stored.parts["messages" if body else "receipts"])
         return
     told = {"archive": found.archive.name, "leaf": found.stored.leaf, **found.said}
     emit(told, as_json, lambda: table([(name, str(value)) for name, value in told.items()]))

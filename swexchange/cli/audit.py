@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Set
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.backlog import behind_upstreams
 from swexchange.cli.filters import filter_options
-from swexchange.cli.output import emit, table
+from swexchange.cli.output import emit, table, write_stdout
 from swexchange.cli.root import cli
 from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
@@ -102,7 +101,7 @@ def show(settings: Settings, exchange_id: str, body: bool, receipt: bool, as_jso
         click.echo(_lies_in(exchange_id, trail.archive), err=True)
         raise SystemExit(exits.PROBLEMS)
     if body or receipt:
-        sys.stdout.buffer.write(trail.decision.body if body else trail.receipt or b"")
+        write_stdout(trail.decision.body if body else trail.receipt or b"")
         return
     told = _told(trail, set(behind_upstreams(settings)))
     if trail.archive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 
 from swexchange import keyfile
 from swexchange.cli import exits
-from swexchange.cli.output import emit, file_bytes, moment_option, table, write_file
+from swexchange.cli.output import emit, file_bytes, moment_option, table, write_file, write_stdout
 from swexchange.cli.root import cli
 from swexchange.core.canonical import dxp_msg, local_time
 from swexchange.core.codes import meaning
@@ -64,7 +63,7 @@ def sign(settings: Settings, /, file: str, key_id: str, wrap: bool, output: str 
     if output:
         write_file(Path(output), signed)
     else:
-        sys.stdout.buffer.write(signed)
+        write_stdout(signed)
 
 
 def _wrapped(

@@ -68,6 +68,12 @@ def write_file(path: Path, content: bytes) -> None:
         raise ConfigFault(f"cannot write {path}: {error.strerror}") from None
 
 
+def write_stdout(content: bytes) -> None:
+    """Write bytes to stdout as they are. Raises OSError, where they could not be written too: not at the very end."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
 _AGO, _UNITS = re.compile(r"(\d{1,5})([dhm])"), {"d": "days", "h": "hours", "m": "minutes"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -90,6 +91,11 @@ class FaultyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(exits.STOPPED)
+        except OSError as error:  # of a file that nobody expected to fail: a full disk, a folder that may not be read
+            if error.errno == errno.EPIPE:  # whoever read the output has seen enough: click ends it quietly
+                raise
+            say_fault(Fault(error.strerror or str(error), where=str(error.filename or "")))
+            ctx.exit(exits.UNAVAILABLE)
 
 
 def say_fault(fault: Fault) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from swexchange.cli import cli, exits
 from swexchange.cli.output import emit, say, table, write_file
 from swexchange.errors import ConfigFault
 
@@ -59,3 +62,39 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     write_file(tmp_path / "pipe", b"evidence")
     assert os.read(reader, 100) == b"evidence"
     os.close(reader)
+
+
+def test_a_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:
+    for content in (b"old", b"new"):
+        write_file(tmp_path / "a" / "b", content)
+        assert [(path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir()] == [("b", content)]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(errno.ENOSPC, exits.UNAVAILABLE, "here: No space left on device\n"), (errno.EPIPE, 1, "")],
+)
+def test_trouble_with_a_file_is_one_line(
+    number: int, code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever did not expect it; and of a reader who has gone nothing is said."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "here")
+
+    monkeypatch.setattr("swexchange.cli.keys.load_parties", fail)
+    done = CliRunner().invoke(cli, ["keys", "list"])
+    assert (done.exit_code, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("output", [["-o", "/dev/full"], ["-o", "none.xml/signed.xml"]])
+def test_a_message_that_cannot_be_written_is_one_line(
+    output: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("m.xml", "none.xml"):
+        Path(name).write_text("<m/>")
+    runner = CliRunner()
+    assert runner.invoke(cli, ["keys", "new", "k"]).exit_code == 0
+    done = runner.invoke(cli, ["sign", "m.xml", "--key", "k", *output])
+    assert (done.exit_code, done.stderr.startswith(f"cannot write {output[1]}: ")) == (exits.USAGE, True)
