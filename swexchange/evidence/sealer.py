@@ -24,6 +24,7 @@ from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault, Fault
 from swexchange.evidence.pace import Pace
 
+_RESTORED = "See docs/how-to/prove-an-exchange.md#after-a-restore"
 AT_ONCE = 1_000  # leaves in one step, about
 _VERIFY = "Run `swexchange audit verify`; until it is explained, seal nothing"
 BURST = 0.005  # seconds of work between two pauses: what a message may have to wait for
@@ -63,7 +64,7 @@ class HighWater:
     def read(self) -> str:
         """The remembered note; '' where there is none. Raises ConfigFault."""
         try:
-            return self._path.read_text("utf-8")
+            note = self._path.read_text("utf-8")
         except FileNotFoundError:
             if not self._path.parent.is_dir():
                 what = "there is no folder for the file that remembers the last checkpoint"
@@ -71,6 +72,9 @@ class HighWater:
             return ""
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigFault(f"cannot read the last checkpoint: {error}", where=str(self._path)) from None
+        if not note:  # never as if nothing were remembered: we write no empty one
+            raise ConfigFault("the file of the last checkpoint is empty", where=str(self._path), do=_RESTORED)
+        return note
 
     def write(self, note: str) -> None:
         """Remember a note, in place of the last one. Raises ConfigFault."""
@@ -100,7 +104,7 @@ def _require(origin: str, tree: TileTree, note: str, place: str) -> None:
         raise ConfigFault(f"{place} is damaged: {error}", where=origin, do=_VERIFY) from None
     if signed.size > tree.size:
         what = f"the log has {tree.size} entries, {place} says {signed.size}: an older database was restored"
-        raise ConfigFault(what, where=origin, do="See docs/how-to/prove-an-exchange.md#after-a-restore")
+        raise ConfigFault(what, where=origin, do=_RESTORED)
     with suppress(LookupError):
         if tree.root(signed.size) == signed.root:
             return

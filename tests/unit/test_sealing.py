@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from swexchange.core.log import LogState
-from swexchange.errors import Fault, StoreDown
-from swexchange.evidence.sealer import LOOK, Sealer, Sealing
+from swexchange.errors import ConfigFault, Fault, StoreDown
+from swexchange.evidence.sealer import LOOK, HighWater, Sealer, Sealing
 from swexchange.observe.metrics import SealerMetrics
 from swexchange.observe.sealing import SealerObserver
 from tests.world import NOW
@@ -112,3 +113,14 @@ def test_how_far_the_log_is_stands_in_the_metrics(monkeypatch: pytest.MonkeyPatc
         )
     }
     assert list(found.values()) == [7, NOW.timestamp(), 3, 5, 0]
+
+
+def test_an_emptied_memory_is_not_taken_for_none(tmp_path: Path) -> None:
+    """Only one that is not there says that nothing was sealed yet: an older database would pass for the newest."""
+    remembered = HighWater(tmp_path / "audit.head")
+    assert remembered.read() == ""
+    remembered.write("note")
+    assert remembered.read() == "note"
+    (tmp_path / "audit.head").write_bytes(b"")
+    with pytest.raises(ConfigFault, match="is empty"):
+        remembered.read()
