@@ -18,7 +18,7 @@ from swexchange.core.tiles import TileTree
 from swexchange.core.witness import CONFLICT, NOT_GROWN, OK, Answer, answer, request
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import replacing
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, Fault
 
 TRIES = 4  # to sign, while others have it sign too
 
@@ -36,7 +36,7 @@ class Witness:
         self._name, self._key, self._logs, self._memory, self._now = name, key, logs, memory, now
 
     def answer(self, asked: str) -> Answer:
-        """Answer one request; what is cosigned is remembered, on disk, before. Raises ConfigFault."""
+        """Answer one request; what is cosigned is remembered, on disk, before. Raises Fault."""
         try:
             # One at a time, also of several processes with one memory: two could sign two histories of one size.
             with replacing(self._memory) as remember:
@@ -46,7 +46,8 @@ class Witness:
                     remember(json.dumps(texts, indent=1).encode())
                     crashpoint("remembered")
         except OSError as error:
-            raise ConfigFault(f"cannot remember what was seen: {error.strerror}", where=str(self._memory)) from None
+            # No ConfigFault, which would end it for good: a full disk has room again, and whoever asked asks again.
+            raise Fault(f"cannot remember what was seen: {error.strerror}", where=str(self._memory)) from None
         return found
 
     def _cosign(self, note: Note) -> str:
@@ -55,12 +56,15 @@ class Witness:
     def _seen(self) -> dict[str, Checkpoint]:
         try:
             stored = json.loads(self._memory.read_text("utf-8"))
-            return {origin: Checkpoint.read(text) for origin, text in stored.items()}
+            seen = {origin: Checkpoint.read(text) for origin, text in stored.items()}
+            if wrong := [origin for origin, one in seen.items() if one.origin != origin]:
+                raise ValueError(f"what it says of {wrong[0]!r} is about another log")
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             # Never as if nothing had been seen: that would let a log begin anew.
             raise ConfigFault(f"cannot read what was seen: {error}", where=str(self._memory)) from None
+        return seen
 
 
 class Log(Protocol):

@@ -28,7 +28,7 @@ from swexchange.core.witness import (
     Answer,
     request,
 )
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, Fault
 from swexchange.evidence.witness import OtherHistory, Witness, collect, confront
 from tests.world import NOW
 
@@ -128,16 +128,33 @@ def test_rubbish_is_malformed(tmp_path_factory: pytest.TempPathFactory, asked: s
     assert eye.answer(asked).status == MALFORMED
 
 
-def test_a_memory_that_cannot_be_read_is_not_an_empty_one(eye: Witness, tmp_path: Path) -> None:
-    (tmp_path / "seen.json").write_text("{")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"a": 1}',
+        '{"a": "b"}',
+        json.dumps({ORIGIN: Checkpoint("other", 3, bytes(32)).text}),
+    ],
+)
+def test_a_memory_that_cannot_be_read_is_not_an_empty_one(eye: Witness, tmp_path: Path, content: str) -> None:
+    """Nor is that of another log under this one's name."""
+    (tmp_path / "seen.json").write_text(content)
     with pytest.raises(ConfigFault, match="cannot read what was seen"):
         grow(eye, 0, 3)
 
 
 def test_what_cannot_be_remembered_is_not_signed(tmp_path: Path) -> None:
+    """Nothing is wrong with a setting: the service manager starts it again until the disk has room."""
     eye = Witness("w", EYE, [LOG_KEY], tmp_path / "no" / "folder.json", lambda: 0)
-    with pytest.raises(ConfigFault, match="cannot remember"):
+    with pytest.raises(Fault, match="cannot remember") as raised:
         grow(eye, 0, 3)
+    assert not isinstance(raised.value, ConfigFault)
+    (tmp_path / "no").mkdir()
+    assert grow(eye, 0, 3).status == OK
 
 
 class Kept:
