@@ -15,14 +15,25 @@ from swexchange.errors import ConfigFault
 
 def load(key_id: str, folders: Sequence[Path]) -> SigningKey:
     """The key of this id in the first folder that has it. Raises ConfigFault."""
-    for folder in folders:
-        path = folder / f"{key_id}.key"
-        if path.is_file():
-            return read(path)
+    if path := find(f"{key_id}.key", folders):
+        return read(path)
     where = " or ".join(str(folder) for folder in folders)
     raise ConfigFault(
         f"no private key {key_id}.key in {where}", do=f"Make one with `swexchange keys new {key_id}`, or set SWX_KEYS"
     )
+
+
+def find(name: str, folders: Sequence[Path]) -> Path | None:
+    """The secret file of this name in the first folder that has it. Raises ConfigFault where we may not look."""
+    for folder in folders:
+        path = folder / name
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:
+            do = "Run this as root, or give the user access to its folder"
+            raise ConfigFault(f"cannot look for {path}: {error.strerror}", do=do) from None
+    return None
 
 
 def read(path: Path) -> SigningKey:

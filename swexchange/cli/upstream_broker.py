@@ -35,8 +35,7 @@ def upstream_management(settings: Settings, name: str) -> Management | None:
 
 
 def _url_file(settings: Settings, name: str) -> Path:
-    found = (folder / f"upstream-{name}.url" for folder in settings.key_folders)
-    if path := next((path for path in found if path.is_file()), None):
+    if path := keyfile.find(f"upstream-{name}.url", settings.key_folders):
         return path
     where = " or ".join(str(folder) for folder in settings.key_folders)
     raise ConfigFault(

@@ -96,3 +96,15 @@ def test_two_who_replace_a_file_at_once_both_do(tmp_path: Path, monkeypatch: pyt
     assert at_once(monkeypatch, lambda content: replace_file(tmp_path / "head", content)) == [None, None]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"head": b"1" * 100}
     assert (tmp_path / "head").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(36, "File name too long")])
+def test_a_folder_of_keys_that_may_not_be_looked_into_is_told(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    """/etc/swexchange/keys is root's alone: the daemon's user is told so, by path, and what to do."""
+
+    def refused(_: Path) -> bool:
+        raise error
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(ConfigFault, match=f"cannot look for keys/k.key: {error.strerror}. Run this as root"):
+        keyfile.load("k", [Path("keys")])
