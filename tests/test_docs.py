@@ -24,6 +24,7 @@ from swexchange import __version__
 from swexchange.broker import Topology
 from swexchange.broker.topology import INTAKE, inbox, outbox, queue_arguments, receipts
 from swexchange.cli import cli, exits
+from swexchange.core.checkpoint import Verifier
 from swexchange.core.codes import MEANINGS
 from swexchange.observe.metrics import Metrics, SealerMetrics
 from swexchange.rules.structure import json_schema
@@ -277,6 +278,13 @@ def test_the_tree_of_commands_is_whole() -> None:
     """The reference has a heading for every command that is not hidden, and for no other."""
     shown = re.findall(r"^## (swexchange.*)", page("reference/commands.md"), re.MULTILINE)
     assert len(shown) == len([c for c in _commands(cli) if not c.hidden])
+
+
+@each(PAGES)
+def test_verifier_keys_that_are_shown_whole_are_taken(path: Path) -> None:
+    """Who tries the line as it stands is told about the evidence, not that the key is mistyped; dots leave one open."""
+    for key in re.findall(r"[\w./-]+\+[0-9a-f]{8}\+[\w+/=]{40,}", text_of(path)):
+        assert str(Verifier.read(key)) == key
 
 
 # -- links, files, blocks

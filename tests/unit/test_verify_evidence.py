@@ -78,6 +78,16 @@ def test_it_needs_the_standard_library_and_pynacl_alone() -> None:
 VERSIONS = sorted(path for path in evidence.VERSIONS.iterdir() if path.is_dir())
 
 
+def test_without_pynacl_it_says_what_to_install() -> None:
+    """Whoever gets evidence starts it with whatever Python is there: usage, not a verdict, and no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(PROGRAM), "--help"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"verify-evidence: {sys.executable} has no PyNaCl: install it (python3-nacl")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("golden", VERSIONS, ids=[path.name for path in VERSIONS])
 @pytest.mark.parametrize("is_witnessed", [True, False])
 def test_golden_evidence_of_every_version_is_proved(tmp_path: Path, golden: Path, is_witnessed: bool) -> None:
