@@ -17,6 +17,7 @@ from swexchange.errors import ConfigFault
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 50
+_LOOKALIKES = dict(zip("：，［］｛｝＃－“”‘’\u3000\u00a0", ":,[]{}#-\"\"''  ", strict=True))  # typed by input methods
 
 Place = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top."""
@@ -45,7 +46,8 @@ class YamlFile:
 def read(path: Path) -> YamlFile:
     """Read one file. Raises ConfigFault naming file and line."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigFault(f"cannot read {path}: {error.strerror}", do="Check the path and its permissions") from None
     return parse(raw, path)
@@ -54,20 +56,36 @@ def read(path: Path) -> YamlFile:
 def parse(raw: bytes, path: Path) -> YamlFile:
     """Parse the bytes of a file. Raises ConfigFault naming file and line."""
     if len(raw) > MAX_BYTES:
-        raise ConfigFault(f"{len(raw)} bytes, at most {MAX_BYTES}", where=str(path))
+        what = f"the file is too large: at most {MAX_BYTES:,} bytes are read"
+        raise ConfigFault(what, where=str(path), do="Is it the right one?")
     try:
         text = raw.decode("utf-8")
         _guard_structure(text, path)
         node = yaml.compose(text, Loader=yaml.CBaseLoader)
     except UnicodeDecodeError as error:
-        raise ConfigFault(f"byte {error.start} is not UTF-8", where=str(path), do="Save the file as UTF-8") from None
+        where = f"{path}:{_line_at(raw, error.start)}"
+        raise ConfigFault(f"byte {error.start} is not UTF-8", where=where, do="Save the file as UTF-8") from None
+    except yaml.reader.ReaderError as error:
+        where = f"{path}:{_line_at(raw, error.position)}"
+        raise ConfigFault(
+            f"not YAML: it has U+{error.character:04X}", where=where, do="Remove this character"
+        ) from None
     except yaml.MarkedYAMLError as error:
         line = _line(error.problem_mark or error.context_mark)
-        raise ConfigFault(f"not YAML: {error.problem or error.context}", where=f"{path}:{line}") from None
+        what = f"not YAML: {error.problem or error.context}"
+        raise ConfigFault(what, where=f"{path}:{line}", do=_advice(text, line)) from None
     except yaml.YAMLError as error:
         raise ConfigFault(f"not YAML: {error}", where=str(path)) from None
     lines: dict[Place, int] = {}
     return YamlFile(path, raw, _build(node, (), lines, path), lines)
+
+
+def _advice(text: str, line: int) -> str:
+    """What to do where the parser gave up: the mistake is in this line or in the one before."""
+    for number, near in reversed(list(enumerate(text.splitlines()[:line], 1))[-2:]):
+        if found := next((c for c in near.partition(" #")[0] if c in _LOOKALIKES), None):
+            return f"Line {number} has {found!r} (U+{ord(found):04X}) where YAML takes {_LOOKALIKES[found]!r}"
+    return "Look at this line and the one before: indentation by blanks, quotes, brackets, a blank behind a colon"
 
 
 def _guard_structure(text: str, path: Path) -> None:
@@ -76,7 +94,8 @@ def _guard_structure(text: str, path: Path) -> None:
     for found in yaml.parse(text, Loader=yaml.CBaseLoader):
         depth += isinstance(found, yaml.CollectionStartEvent) - isinstance(found, yaml.CollectionEndEvent)
         if isinstance(found, yaml.AliasEvent):
-            raise ConfigFault("aliases (*name) are not allowed", where=f"{path}:{_line(found.start_mark)}")
+            where = f"{path}:{_line(found.start_mark)}"
+            raise ConfigFault("aliases (*name) are not allowed", where=where, do="Write the value out")
         if depth > MAX_DEPTH:
             raise ConfigFault("nested too deep", where=f"{path}:{_line(found.start_mark)}")
 
@@ -90,6 +109,10 @@ def _build(node: yaml.Node | None, place: Place, lines: dict[Place, int], path: 
     if isinstance(node, yaml.SequenceNode):
         return [_build(item, (*place, i), lines, path) for i, item in enumerate(node.value)]
     return None if node.value == "" and isinstance(node, yaml.ScalarNode) and not node.style else node.value
+
+
+def _line_at(raw: bytes, position: int) -> int:
+    return raw.count(b"\n", 0, position) + 1
 
 
 def _line(mark: Any) -> int:

@@ -14,6 +14,7 @@ from swexchange.errors import ConfigFault
 from swexchange.rules.sheet import suggest
 from swexchange.yamlfile import YamlFile
 
+_SHAPES = {"array": "a list: [a, b]", "object": "a mapping, keys with values: {a: b}"}
 LONGEST = 200  # characters of a message that quotes the file
 _REFERENCE = "See docs/reference/routes-yaml.md"
 
@@ -48,9 +49,13 @@ def _said(error: jsonschema.ValidationError) -> Iterator[tuple[str, str]]:
         case "additionalProperties" if isinstance(error.validator_value, bool):
             known = schema.get("properties", {})
             for key in set(instance) - set(known):
-                yield f"{key!r} is no key of this place", f"{suggest(str(key), known)}. {_REFERENCE}"
+                advice = suggest(str(key), known)
+                yield f"{key!r} is no key of this place", f"{advice}{'' if advice.endswith('?') else '.'} {_REFERENCE}"
         case "pattern" | "anyOf" if "description" in schema:
             yield f"{_cut(repr(instance))} does not fit. Expected: {schema['description']}", _REFERENCE
+        case "type":
+            found = "it is empty" if instance is None else f"{_cut(repr(instance))} does not fit"
+            yield f"{found}. Expected: {_SHAPES.get(str(error.validator_value), 'a text')}", _REFERENCE
         case _:
             yield _cut(error.message), _REFERENCE
 

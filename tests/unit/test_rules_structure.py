@@ -20,7 +20,16 @@ GOOD = (ROOT / "routes.yaml").read_text("utf-8")
         ("from: 2026-01-01", "from: 2O26-01-01", "'2O26-01-01' does not fit. Expected: A date", "routes-yaml.md"),
         ("\nmatch: ", "\nmatch: no", "match: 'no", "routes-yaml.md"),
         ("  - id: DXPENT", "  - id: DXP ENT", "Expected: 1 to 16 letters, digits, _ and -", "routes-yaml.md"),
-        ("    sends:", "    sonds:", "'sonds' is no key of this place", "Did you mean sends?"),
+        ("    sends:", "    sonds:", "'sonds' is no key of this place", "Did you mean sends? See"),
+        (
+            "    to: [receivers]",
+            "    to: receivers",
+            "to: 'receivers' does not fit. Expected: a list: [a, b]",
+            "routes",
+        ),
+        ("    to: [receivers]", "    to:", "to: it is empty. Expected: a list: [a, b]", "routes-yaml.md"),
+        ("when: {type: DecMessage}", "when: [a]", "Expected: a mapping, keys with values: {a: b}", "routes-yaml.md"),
+        ("    to: [receivers]", "    to: [[a]]", "to.0: ['a'] does not fit. Expected: a text", "routes-yaml.md"),
     ],
 )
 def test_a_mistake_is_named_in_words_with_its_place(tmp_path: Path, old: str, new: str, says: str, do: str) -> None:

@@ -99,8 +99,8 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "two documents": ("a: b\n---\nc: d\n", "routes.yaml:2", "not YAML"),
     "reserved letter": ("a: @x\n", "routes.yaml:1", "not YAML"),
     "version directive": ("%YAML 9.9\n---\na: b\n", "routes.yaml:1", "not YAML"),
-    "control character": ("a: b\nc: \x07\n", "routes.yaml", "not YAML"),
-    "zero": ("a: b\nc: \x00\n", "routes.yaml", "not YAML"),
+    "control character": ("名: b\nc: \x07\n", "routes.yaml:2", "not YAML: it has U+0007"),
+    "zero": ("a: b\nc: \x00\n", "routes.yaml:2", "not YAML: it has U+0000"),
 }
 
 
@@ -112,10 +112,35 @@ def test_a_mistake_is_told_with_file_and_line(text: str, where: str, what: str) 
     assert what in said.what
 
 
+LOOKALIKES = {
+    "colon": ("a: 1\nmatch：first\nb: 2\n", 2, "：", ":"),
+    "colon in braces": ("a: {type：DecMessage}\nb: [\n", 1, "：", ":"),
+    "bracket": ("a: [1, 2］\nb: 2\n", 1, "］", "]"),
+    "quote": ('a: “x": y\n', 1, "“", '"'),
+    "ideographic space": ("r:\n  - a: 1\n　　b: 2\n    c: 3\n", 3, "\u3000", " "),
+    "space that does not break": ("a:\n  b: 1\n  \u00a0 c: 2\n d: 3\n", 3, "\u00a0", " "),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "typed", "meant"), LOOKALIKES.values(), ids=LOOKALIKES)
+def test_a_full_width_character_is_named_where_the_parser_gives_up(
+    text: str, line: int, typed: str, meant: str
+) -> None:
+    """It looks right on the screen of whoever typed it by an input method; the line may be the one before."""
+    assert fault(text).do == f"Line {line} has {typed!r} (U+{ord(typed):04X}) where YAML takes {meant!r}"
+
+
+@pytest.mark.parametrize("text", ["a: [1  # 一：二\nb: c\n", "a: 一：二\nb: 1\nc: [1\nd: 2\n"])
+def test_what_is_no_yaml_is_told_with_what_to_look_at(text: str) -> None:
+    """A full-width character in a comment, or further up, is not what is wrong."""
+    assert fault(text).do.startswith("Look at this line and the one before: indentation")
+
+
 def test_bytes_that_are_no_utf8_are_refused() -> None:
-    """GBK is named by the place of its first byte."""
-    said = fault("名称: 深圳\n".encode("gbk"))
-    assert "byte 0 is not UTF-8" in said.what
+    """GBK is named by the place and the line of its first byte."""
+    said = fault(b"a: b\n" + "名称: 深圳\n".encode("gbk"))
+    assert "byte 5 is not UTF-8" in said.what
+    assert said.where == "routes.yaml:2"
     assert said.do == "Save the file as UTF-8"
 
 
@@ -124,6 +149,8 @@ def test_the_size_limit_is_exact() -> None:
     comment = b"# " + b"x" * (MAX_BYTES - 3) + b"\n"
     assert parse(comment, PATH).data is None
     assert "at most" in fault(comment + b"\n").what
+    with pytest.raises(ConfigFault, match="too large"):
+        yamlfile.read(Path("/dev/zero"))
 
 
 ALIASES = {
