@@ -88,8 +88,8 @@ def unknown(environment: Mapping[str, str] | None = None) -> Iterator[tuple[str,
     source = os.environ if environment is None else environment
     known = [variable(name) for name in DEFAULTS]
     for name in sorted(source):
-        if name.startswith(variable("")) and name not in (*known, CRASH_AT):
-            yield name, next(iter(get_close_matches(name, known, 1)), "")
+        if name.upper().startswith(variable("")) and name not in (*known, CRASH_AT):
+            yield name, next(iter(get_close_matches(name.upper(), known, 1)), "")
 
 
 def _convert(name: str, text: str, kind: type[str | int | float]) -> str | int | float:

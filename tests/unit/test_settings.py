@@ -60,3 +60,10 @@ def test_a_variable_that_is_no_setting_is_told_with_what_it_may_mean() -> None:
     wrong, strange = (variable(name) for name in ("auditkey", "xyzzy"))
     environment = {wrong: "k", strange: "", "SWX_AUDIT_KEY": "k", "PATH": "", "SWX_CRASH_AT": "taken"}
     assert list(unknown(environment)) == [(wrong, "SWX_AUDIT_KEY"), (strange, "")]
+
+
+@pytest.mark.parametrize("name", ["swx_audit_key", "Swx_Audit_Key", "swx_AUDIT_KEY"])
+def test_a_variable_in_small_letters_is_no_setting_and_is_told(name: str) -> None:
+    """It does nothing either: variables are told apart by their letters."""
+    assert list(unknown({name: "k"})) == [(name, "SWX_AUDIT_KEY")]
+    assert from_environment({name: "k"}) == Settings()
