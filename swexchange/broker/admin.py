@@ -16,7 +16,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from swexchange.broker.server import Server, explain, require_release
 from swexchange.broker.topology import Topology, queue_arguments
 from swexchange.errors import ConfigFault
-from swexchange.health.broker import Needs
+from swexchange.health.broker import DECLARE, Needs
 from swexchange.health.problem import Danger, Problem
 from swexchange.health.queues import REDECLARE
 
@@ -83,7 +83,7 @@ def _missing(connection: Any, kind: str, name: str, ask: Callable[[Any, str], ob
     except ChannelClosedByBroker as error:
         if error.reply_code != 404:
             return (Problem(name, f"RabbitMQ said {error.reply_code}: {error.reply_text}", "See its log"),)
-        return (Problem(name, f"the {kind} does not exist", "Declare the topology"),)
+        return (Problem(name, f"the {kind} does not exist", DECLARE),)
     return ()
 
 

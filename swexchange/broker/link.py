@@ -85,7 +85,7 @@ class Consumer(Link):
             BrokerLost(
                 f"RabbitMQ ended the consumer of queue {self._queue}",
                 where=self._where,
-                do="The queue was deleted or has moved; declare the topology",
+                do="The queue was deleted or has moved; on our own broker `swexchange topology apply` declares it",
             )
         )
 

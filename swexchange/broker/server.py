@@ -157,7 +157,7 @@ def _closed(code: int, text: str) -> tuple[str, str]:
         312: "Declare the queue or its binding",
         320: "RabbitMQ is stopping or an operator closed the connection",
         403: "Correct the user's password or permissions",
-        404: "Declare the topology",
+        404: "Declare it; on our own broker `swexchange topology apply` does",
         405: "Another connection holds the queue exclusively",
         406: "Make the declaration and what exists there agree; see RabbitMQ's log",
         530: "Create the vhost or grant the user access to it",

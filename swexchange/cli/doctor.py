@@ -23,6 +23,7 @@ from swexchange.cli.witness import witnesses_of
 from swexchange.core.canonical import local_time
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid
+from swexchange.health.broker import DECLARE
 from swexchange.health.intake import judge_intake
 from swexchange.health.keeping import judge_archiving, judge_backup, judge_files, judge_pruning
 from swexchange.health.problem import Danger
@@ -196,7 +197,8 @@ def _upstream(settings: Settings, upstream: Upstream) -> Iterator[Check]:
         do = fault.do
     for check in one_broker(broker, found, Tenancy(upstream), do):
         is_for_others = check.danger and check.where and check.name != "clock"
-        yield replace(check, do=f"Ask who runs that broker: {check.do}") if is_for_others else check
+        theirs = "Declare it" if check.do == DECLARE else check.do  # our command declares nothing there
+        yield replace(check, do=f"Ask who runs that broker: {theirs}") if is_for_others else check
 
 
 _LOOKS = (

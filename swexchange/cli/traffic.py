@@ -84,6 +84,8 @@ def receive(settings: Settings, /, participant: str, most: int, save: str | None
             if not peek:
                 mailbox.ack_through(taken[-1].tag)
     emit(rows, how["as_json"], lambda: _print(rows))
+    if not rows:
+        click.echo(f"nothing came from {queue}", err=True)
     raise SystemExit(exits.DONE if rows else exits.PROBLEMS)
 
 

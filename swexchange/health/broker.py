@@ -12,7 +12,7 @@ from swexchange.health.problem import Danger, Problem
 from swexchange.health.queues import REDECLARE, Policy, Queue, Release, matches
 
 ROOM = 1_000_000_000  # bytes that should be free on a broker's disk before it blocks publishers
-DECLARE = "Declare the topology"
+DECLARE = "Declare it: `swexchange topology apply`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,9 @@ def test_the_check_names_what_is_missing_and_makes_nothing(server: Server) -> No
     """Every missing exchange and queue is a problem, before and after the check."""
     expected = {*TOPOLOGY.exchanges(), *TOPOLOGY.queues()}
     for _ in range(2):
-        assert {p.name for p in admin.check(server, TOPOLOGY)} == expected
+        found = admin.check(server, TOPOLOGY)
+        assert {p.name for p in found} == expected
+        assert {p.do for p in found} == {"Declare it: `swexchange topology apply`"}
 
 
 def test_declaring_over_something_else_says_so(server: Server, channel: Any) -> None:

@@ -102,10 +102,11 @@ def test_what_is_open_and_what_is_wrong(built: House) -> None:
 
 
 def test_nothing_found_is_exit_code_1(built: House) -> None:
-    """Searches and reads without a result say so by their exit code."""
+    """Searches and reads without a result say so by their exit code, and to people on stderr."""
     said(built, "audit", "search", "--message-id", "NONE", code=1)
     said(built, "audit", "show", "none", code=1)
-    said(built, "receive", "--as", INTEGRATOR, "--inbox", "--wait", "0.1", code=1)
+    done = built.cli("receive", "--as", INTEGRATOR, "--inbox", "--wait", "0.1")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"nothing came from swx.inbox.{INTEGRATOR}\n")
 
 
 WRONG = {

@@ -95,9 +95,7 @@ def test_what_is_missing_there_is_said_and_who_can_mend_it(city: City) -> None:
     with pika.BlockingConnection(pika.URLParameters(city.admin_url)) as connection:
         connection.channel().queue_delete(OURS)
     (missing,) = [line for line in city.said(1) if line.startswith("stop")]
-    assert missing == (
-        f"stop: {OURS}: topology: the queue does not exist: Ask who runs that broker: Declare the topology"
-    )
+    assert missing == (f"stop: {OURS}: topology: the queue does not exist: Ask who runs that broker: Declare it")
 
 
 @pytest.mark.usefixtures("expiring")

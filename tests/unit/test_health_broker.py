@@ -78,6 +78,7 @@ def test_what_is_missing() -> None:
     found = list(judge_topology(nothing, NEEDS))
     assert {p.name for p in found} == {*NEEDS.exchanges(), *NEEDS.queues()}
     assert {str(p.danger) for p in found} == {"stop"}
+    assert {p.do for p in found} == {"Declare it: `swexchange topology apply`"}
 
 
 def test_a_queue_on_too_few_nodes() -> None:
