@@ -22,7 +22,7 @@ from lxml import etree
 
 from swexchange import __version__
 from swexchange.broker import Topology
-from swexchange.broker.topology import INTAKE, inbox, outbox, queue_arguments, receipts
+from swexchange.broker.topology import INTAKE, commands, inbox, outbox, queue_arguments, receipts
 from swexchange.cli import cli, exits
 from swexchange.core.checkpoint import Verifier
 from swexchange.core.codes import MEANINGS
@@ -278,6 +278,14 @@ def test_the_tree_of_commands_is_whole() -> None:
     """The reference has a heading for every command that is not hidden, and for no other."""
     shown = re.findall(r"^## (swexchange.*)", page("reference/commands.md"), re.MULTILINE)
     assert len(shown) == len([c for c in _commands(cli) if not c.hidden])
+
+
+def test_permissions_that_are_shown_are_those_that_are_exported() -> None:
+    """A line of `rabbitmqctl set_permissions` on a page is one that `topology export --commands` prints."""
+    topology = Topology((), ("customs.example/witness",))
+    exported = [line for line in commands(topology, "3.10.8") if "set_permissions" in line]
+    text = page("how-to/prove-an-exchange.md")
+    assert set(re.findall("^rabbitmqctl set_permissions .*", text, re.MULTILINE)) == set(exported)
 
 
 @each(PAGES)
