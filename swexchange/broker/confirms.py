@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 
-from swexchange.broker.frames import Confirm, Message, Returned
+from swexchange.broker.frames import Confirm, FrameError, Message, Returned
 from swexchange.core.model import Fate
 from swexchange.crashpoint import crashpoint
 
@@ -18,6 +19,7 @@ class Confirms:
         self._messages = messages
         self._fates: list[Fate | None] = [None] * len(messages)
         self._settled_through = 0  # every message before this index has its fate
+        self._handed_over = 0  # of nothing behind these has the broker heard
         self._returned: Counter[Returned] = Counter()
         self.open = len(messages)  # without a fate yet
 
@@ -25,19 +27,31 @@ class Confirms:
         """One per message, in order; UNKNOWN where no word has come."""
         return [fate or Fate.UNKNOWN for fate in self._fates]
 
+    def hand_over(self, count: int) -> None:
+        """So many more messages are about to be written: from now on there may be a word on them."""
+        self._handed_over += count
+
     def on_returned(self, returned: Returned) -> None:
         """A message found no queue: its confirm, which comes after, then means just that."""
-        self._returned[returned] += 1
+        if returned in self._names:  # else a broker that returns what nobody sent would fill the memory
+            self._returned[returned] += 1
+
+    @cached_property
+    def _names(self) -> frozenset[Returned]:
+        return frozenset(Returned(one.exchange, one.routing_key, one.message_id) for one in self._messages)
 
     def on_confirm(self, confirm: Confirm) -> None:
-        """The broker took or refused one message, or all through one."""
+        """The broker took or refused one message, or all through one. Raises FrameError for one that was never sent."""
         last = confirm.tag - self._first
+        if last >= self._handed_over:
+            sent = self._first + self._handed_over - 1
+            raise FrameError(f"message {confirm.tag} was confirmed, {sent} were sent")
         if confirm.multiple:
-            last = len(self._fates) - 1 if confirm.tag == 0 else min(last, len(self._fates) - 1)
+            last = self._handed_over - 1 if confirm.tag == 0 else last
             for index in range(self._settled_through, last + 1):
                 self._settle(index, confirm.positive)
             self._settled_through = max(self._settled_through, last + 1)
-        elif 0 <= last < len(self._fates):
+        elif last >= 0:
             self._settle(last, confirm.positive)
 
     def _settle(self, index: int, positive: bool) -> None:

@@ -212,7 +212,7 @@ class FrameReader:
         self._method: tuple[int, bytes] | None = None  # id and arguments, while its body is to come
         self._properties = b""
         self._missing = 0  # bytes of the body
-        self._chunks: list[bytes] = []
+        self._body = bytearray()  # however small the frames in which it comes
 
     def feed(self, data: bytes) -> list[Event]:
         """All events that are complete with these bytes, in order."""
@@ -241,7 +241,7 @@ class FrameReader:
         if self._method is None:
             return self._on_method(kind, data, start, after)
         if kind == BODY:
-            self._chunks.append(data[start + 7 : after - 1])
+            self._body += data[start + 7 : after - 1]
             self._missing -= after - start - OVERHEAD
         elif kind == HEADER:
             self._properties = data[start + 19 : after - 1]
@@ -265,8 +265,8 @@ class FrameReader:
         return Frame(data[start:after])
 
     def _content(self, method: int, arguments: bytes) -> Event:
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._method, self._chunks = None, []
+        body = bytes(self._body)
+        self._method, self._body = None, bytearray()
         if method == DELIVER:
             return _delivered(arguments, self._properties, body)
         return _returned(arguments, self._properties)

@@ -30,7 +30,8 @@ from swexchange.crashpoint import crashpoint
 from swexchange.errors import BrokerLost
 
 PREFETCH = 600  # unacknowledged messages: a batch in work, and the next ones already here
-BUFFER_BYTES = 64 * 1024 * 1024  # bodies not taken yet, after which reading pauses
+BUFFER_BYTES = 64 * 1024 * 1024  # of messages not taken yet, after which reading pauses
+DELIVERED_BYTES = 500  # about, of a message beside its body and properties
 CONFIRM_SECONDS = 30
 WRITE_BYTES = 128 * 1024  # of frames joined into one write
 IN_FLIGHT = 1000  # messages handed over before the confirms of the ones before are waited for
@@ -44,7 +45,7 @@ class Consumer(Link):
         self._queue = queue
         self._prefetch = prefetch
         self._buffer: deque[Delivered] = deque()
-        self._bytes = 0  # of the bodies in the buffer
+        self._bytes = 0  # of the messages in the buffer
         self._paused = False
         super().__init__(server, "swexchange intake")
 
@@ -67,7 +68,7 @@ class Consumer(Link):
                 if taken and size > max_bytes:
                     break
                 taken.append(self._buffer.popleft())
-            self._bytes -= sum(len(raw.body) for raw in taken)
+            self._bytes -= sum(map(_size, taken))
             if self._paused and self._bytes <= BUFFER_BYTES:
                 self._paused = False
                 self._call(self._connection.resume)
@@ -95,7 +96,7 @@ class Consumer(Link):
             return
         with self._changed:
             self._buffer.extend(arrived)
-            self._bytes += sum(len(raw.body) for raw in arrived)
+            self._bytes += sum(map(_size, arrived))
             self._changed.notify()
             if self._bytes > BUFFER_BYTES and not self._paused:
                 self._paused = True
@@ -186,7 +187,9 @@ class Outlet(Link):
 
     def _hand_over(self, messages: Sequence[Message]) -> None:
         """Give frames to the I/O thread, a few large writes at a time."""
-        self._next_tag += len(messages)
+        with self._changed:
+            self._next_tag += len(messages)
+            self._confirms.hand_over(len(messages))
         now = int(time.time())
         channel, frame_max = self._channel.channel_number, self._connection.params.frame_max
         pieces: list[bytes] = []
@@ -255,6 +258,11 @@ def _message(copy: Copy, exchange: str) -> Message:
         correlation_id=copy.correlation_id,
         headers=(("swx-exchange", copy.exchange_id), *replay),
     )
+
+
+def _size(raw: Delivered) -> int:
+    """Bytes of memory: what has no body takes some too, and a broker that ignores the prefetch may send any number."""
+    return len(raw.body) + len(raw.properties) + DELIVERED_BYTES
 
 
 def _delivery(raw: Delivered, sender: str) -> Delivery:

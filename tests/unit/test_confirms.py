@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swexchange.broker.confirms import Confirms
-from swexchange.broker.frames import Confirm, Message, Returned
+from swexchange.broker.frames import Confirm, FrameError, Message, Returned
 from swexchange.core.model import Fate
 
 C, R, F, U = Fate.CONFIRMED, Fate.RETURNED, Fate.REFUSED, Fate.UNKNOWN
 
 
 def _confirms(number: int, first: int = 1) -> Confirms:
-    return Confirms(first, [Message("", "q", b"", message_id=f"m{n}") for n in range(number)])
+    confirms = Confirms(first, [Message("", "q", b"", message_id=f"m{n}") for n in range(number)])
+    confirms.hand_over(number)
+    return confirms
 
 
 def test_one_word_for_many_settles_all_before_it() -> None:
@@ -49,15 +52,26 @@ def test_words_on_earlier_calls_are_not_ours() -> None:
     confirms = _confirms(2, first=10)
     confirms.on_confirm(Confirm(9, False, True))
     confirms.on_confirm(Confirm(9, True, True))
-    confirms.on_confirm(Confirm(12, False, True))
     assert confirms.fates() == [U, U]
     assert confirms.open == 2
+
+
+@pytest.mark.parametrize("multiple", [False, True])
+def test_a_word_on_what_was_never_sent_is_an_error(multiple: bool) -> None:
+    """Two of four were handed over; the broker cannot have heard of the third."""
+    confirms = Confirms(10, [Message("", "q", b"")] * 4)
+    confirms.hand_over(2)
+    with pytest.raises(FrameError, match="message 12 was confirmed, 11 were sent"):
+        confirms.on_confirm(Confirm(12, multiple, True))
+    confirms.on_confirm(Confirm(0, True, True))
+    assert confirms.fates() == [C, C, U, U]
 
 
 def test_a_return_is_for_one_message_of_its_kind() -> None:
     """Of two messages with one id, as many are RETURNED as came back."""
     same = Message("", "q", b"", message_id="same")
     confirms = Confirms(1, [same, same, Message("", "q", b"", message_id="other")])
+    confirms.hand_over(3)
     confirms.on_returned(Returned("", "q", "same"))
     confirms.on_confirm(Confirm(3, True, True))
     assert confirms.fates() == [R, C, C]
