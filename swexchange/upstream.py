@@ -24,6 +24,7 @@ from swexchange.errors import BrokerLost, Fault
 from swexchange.pipeline import Sink
 
 AT_ONCE = 100  # copies in one pass, each of another lane
+MORE = 10  # copies by which a pass that was shortened grows again
 LEASE = 15.0  # seconds after which another forwarder takes over from one that died
 RENEW = timedelta(seconds=5)  # between two renewals of the lease, each with a look at the backlog
 SAMPLE = timedelta(seconds=60)  # between two looks by which growth is told
@@ -124,6 +125,7 @@ class Forwarder:
         self._standing: Standing | None = None  # None: another forwards
         self._renew_at: datetime | None = None
         self._boundary = 0
+        self._most = AT_ONCE  # copies in the next pass: as many as it confirms in time
         self._samples: list[Sample] = []  # the last two looks that are a minute apart
 
     def stop(self) -> None:
@@ -158,7 +160,7 @@ class Forwarder:
         recipients = {p.id for p in rules.participants.values() if p.upstream == self._name}
         if not self._hold(now, recipients):
             return STANDBY
-        room = self._breaker.room(now, AT_ONCE)
+        room = self._breaker.room(now, self._most)
         if not room:
             return REST
         started = time.monotonic()
@@ -170,6 +172,7 @@ class Forwarder:
         self._backlog.settle(fates, now)
         self._observer.forwarded(fates)
         confirmed = sum(fate is Fate.CONFIRMED for _, fate in fates)
+        self._adapt(confirmed, fates)
         self._judge(confirmed, fates, fault)
         if confirmed == AT_ONCE:  # it was busy all the time: that is its pace
             self._learn_pace(confirmed / (time.monotonic() - started))
@@ -236,6 +239,13 @@ class Forwarder:
             self._end_link()
             return fates, fault
         return fates, None
+
+    def _adapt(self, confirmed: int, fates: Fates) -> None:
+        """Send no more at once than it confirms in time: the rest would go there again and again."""
+        if confirmed and any(fate is Fate.UNKNOWN for _, fate in fates):
+            self._most = confirmed
+        elif confirmed:
+            self._most = min(AT_ONCE, self._most + MORE)
 
     def _judge(self, confirmed: int, fates: Fates, fault: BrokerLost | None) -> None:
         assert self._standing is not None

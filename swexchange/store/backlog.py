@@ -145,8 +145,9 @@ class Backlog(Database):
     def settle(self, fates: Sequence[tuple[Copy, Fate]], now: datetime) -> None:
         """Note the fates of copies that were taken; not synced: a crash has them sent again with equal ids.
 
-        A returned or refused one waits, and its lane with it (10 s, doubling to 10 min). One
-        without an answer stays at the head of its lane and spends no attempt.
+        A returned or refused one waits, and its lane with it (10 s, doubling to 10 min). So does one without
+        an answer where others had theirs: it may never get one, and all would wait for it each time. Where
+        none was confirmed, nothing is held against it.
         """
         at = rows.microseconds(now)
         with self._writing(synced=False) as connection:
@@ -155,7 +156,7 @@ class Backlog(Database):
                 keys = [{"of": sent.exchange_id, "what": str(sent.kind), "to": sent.to, "at": at} for sent in confirmed]
                 connection.execute(_confirmed, keys)
             for sent, fate in fates:
-                if fate not in (Fate.CONFIRMED, Fate.UNKNOWN):
+                if fate is not Fate.CONFIRMED and (confirmed or fate is not Fate.UNKNOWN):
                     put_off(connection, and_(this_copy(sent), QUEUED), at, "queued")
             note_failed(connection, fates, at)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pika
@@ -13,45 +13,18 @@ import pytest
 from swexchange.broker import Outlet, Server
 from swexchange.broker.client import Mailbox, Received
 from swexchange.core.breaker import ENOUGH, Standing, State
-from swexchange.core.forecast import Forecast, Sample
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Fate, Kind
 from swexchange.core.rulebook import Participant, Rulebook, Upstream
-from swexchange.errors import Fault
 from swexchange.store import FullLedger, migrate, open_backlog, open_ledger
-from swexchange.upstream import Fates, Forwarder
+from swexchange.upstream import Forwarder
 from tests import rabbit, world
 from tests.contract.exchanges import NOW, accepted, record
+from tests.contract.watcher import Watcher
 
 PROVINCE = "DXPGDP4400000001"
 REMOTE = frozenset({PROVINCE})
 EXCHANGE, QUEUE = "to-province", "province"
-
-
-@dataclass
-class Watcher:
-    """An observer that remembers; also the clock."""
-
-    now: datetime = NOW
-    fates: list[Fates] = field(default_factory=list)
-    standing: Standing = field(default_factory=Standing)
-    faults: list[Fault] = field(default_factory=list)
-    backlog: int = 0
-
-    def forwarded(self, fates: Fates) -> None:
-        self.fates.append(fates)
-
-    def upstream(self, name: str, standing: Standing, now: Sample, oldest: datetime | None, told: Forecast) -> None:
-        self.standing, self.backlog = standing, now.backlog
-
-    def breaker(self, name: str, standing: Standing) -> None:
-        self.standing = standing
-
-    def trouble(self, fault: Fault, pause: float) -> None:
-        self.faults.append(fault)
-
-    def recovered(self) -> None:
-        self.faults.clear()
 
 
 @dataclass
