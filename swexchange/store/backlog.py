@@ -135,7 +135,7 @@ class Backlog(Database):
             )
             live, backlog = ([key for key in keys if (key[0] > boundary) == is_live] for is_live in (True, False))
             found = _within(connection, share(live[:most], backlog[:most], most, weights), max_bytes)
-        copies, damaged = sort_out(rows.copy_of, found, self._on_damage)
+        copies, damaged = sort_out(_whole_copy, found, self._on_damage)
         if damaged:
             with self._writing(synced=False) as connection:
                 for row in damaged:
@@ -205,7 +205,11 @@ _taken = (
 _told_of = update(upstream).where(upstream.c.name == bindparam("of"))
 _waiting = select(copy.c.recipient, func.count(), func.min(copy.c.seq)).where(QUEUED).group_by(copy.c.recipient)
 _received_at = select(exchange.c.received_at).where(exchange.c.seq == bindparam("of"))
-
+_waiting_whole = (
+    select(func.count(), func.min(exchange.c.received_at))
+    .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
+    .where(QUEUED, copy.c.recipient == bindparam("to"))
+)
 
 _these = tuple_(copy.c.seq, copy.c.n).in_(bindparam("keys", expanding=True))
 _size = func.coalesce(func.length(copy.c.body), func.length(exchange.c.body))
@@ -214,25 +218,38 @@ _these_copies = copies_query().where(_these)
 
 
 def _within(connection: Connection, keys: Sequence[Key], max_bytes: int) -> list[rows.Row]:
-    """The rows of these keys, as long as their bodies fit: a body may be megabytes, so sizes are asked first."""
+    """The rows of these keys, as long as their bodies fit: a body may be megabytes, so sizes are asked first.
+
+    Of a copy whose exchange is gone there is only its key.
+    """
     if not keys:
         return []
     sizes = {(seq, n): length for seq, n, length in connection.execute(_sized, {"keys": keys})}
-    ends = list(accumulate(sizes[key] for key in keys))
+    ends = list(accumulate(sizes.get(key, 0) for key in keys))
     fitting = [key for key, end in zip(keys, ends, strict=True) if end <= max_bytes] or keys[:1]
     found = connection.execute(_these_copies, {"keys": fitting}).mappings()
     by_key = {(row["seq"], row["n"]): row for row in found}
-    return [by_key[key] for key in fitting]
+    return [by_key.get(key) or {"seq": key[0], "n": key[1]} for key in fitting]
+
+
+def _whole_copy(row: rows.Row) -> Copy:
+    """A copy from its row. Raises DamagedRow, also where its exchange is gone."""
+    with readable(copy, f"{row['seq']} {row['n']}"):
+        if "exchange_id" not in row:
+            raise LookupError("the exchange that it belongs to was removed")
+    return rows.copy_of(row)
 
 
 def waiting_upstream(connection: Connection) -> dict[str, tuple[int, datetime]]:
-    """Queued copies by recipient: how many, and when the oldest was received."""
-    grouped = connection.execute(_waiting).all()
-    return {recipient: (count, _received(connection, oldest)) for recipient, count, oldest in grouped}
-
-
-def _received(connection: Connection, seq: int) -> datetime:
-    return rows.moment(connection.execute(_received_at, {"of": seq}).scalar_one())
+    """Queued copies by recipient: how many, and when the oldest was received; none that lost their exchange."""
+    found: dict[str, tuple[int, datetime]] = {}
+    for recipient, queued, oldest in connection.execute(_waiting).all():
+        count, received = queued, connection.execute(_received_at, {"of": oldest}).scalar()
+        if received is None:  # rare, and slow: those whose exchange is there are counted one by one
+            count, received = connection.execute(_waiting_whole, {"to": recipient}).one()
+        if received is not None:
+            found[recipient] = count, rows.moment(received)
+    return found
 
 
 def standing_of(row: rows.Row) -> Standing:

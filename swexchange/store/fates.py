@@ -67,8 +67,11 @@ def mark_all(connection: Connection, fates: Sequence[tuple[Copy, Fate]], at: int
 
 
 def has_come(time: ColumnElement[int], at: int | ColumnElement[int], longest: int) -> ColumnElement[bool]:
-    """Its time has come; or it is further off than any pause: the clock was wrong when it was set, and is right now."""
-    return or_(time <= at, time > at + longest)
+    """Its time has come; or it is further off than any pause: the clock was wrong when it was set, and is right now.
+
+    Where there is none somebody took it away: what would wait for ever has waited long enough.
+    """
+    return or_(time <= at, time > at + longest, time.is_(None))
 
 
 def is_due(at: int | ColumnElement[int]) -> ColumnElement[bool]:
@@ -78,7 +81,8 @@ def is_due(at: int | ColumnElement[int]) -> ColumnElement[bool]:
 
 def put_off(connection: Connection, this: ColumnElement[bool], at: int, state: str) -> None:
     """A copy failed: it is tried again after a pause that doubles."""
-    tries = connection.execute(select(copy.c.tries).where(this)).scalar_one_or_none() or 0
+    found = connection.execute(select(copy.c.tries).where(this)).scalar_one_or_none()
+    tries = max(0, found) if isinstance(found, int) else 0  # SQLite holds anything that somebody writes there
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
     connection.execute(update(copy).where(this).values(state=state, due_at=at + pause, tries=min(tries + 1, 1000)))
 

@@ -29,6 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 Row = Mapping[Any, Any]
 """A row by the names of its columns."""
+LONGEST_ID = 200  # bytes of a participant's id: AMQP has 255 for the name of its queue
 _KEYS = [(str, str)]
 _DETAIL = Partly(
     head=(str, str, [str], str, str),
@@ -203,22 +204,28 @@ def copy_of(row: Row) -> Copy:
 
     Raises DamagedRow.
     """
-    with readable(copy_table, f"of exchange {row['exchange_id']} to {row['recipient']}"):
+    with readable(copy_table, f"of exchange {row['exchange_id']} to {row['recipient']!s:.100}"):
+        require_texts(row)
         return _copy(row, Kind(row["kind"]))
 
 
 def _copy(row: Row, kind: Kind) -> Copy:
     is_receipt = kind is Kind.RECEIPT
     answered = None if is_receipt else row["parent_message_id"]
+    to, replay = row["recipient"], row.get("replay") or ""
+    if not isinstance(to, str) or len(to.encode()) > LONGEST_ID:
+        raise ValueError("its recipient is nobody's id")
+    if not isinstance(replay, str):
+        raise TypeError("its replay is no text")
     return Copy(
         id=_copy_id(row, kind),
         kind=kind,
-        to=row["recipient"],
+        to=to,
         type="DxpRep" if is_receipt else row["type"],
         correlation_id=answered if answered is not None else row["message_id"],
         exchange_id=row["exchange_id"],
         body=bytes(row["receipt"] if is_receipt else row["body"]),
-        replay=row.get("replay") or "",
+        replay=replay,
     )
 
 

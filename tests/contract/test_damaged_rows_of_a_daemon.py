@@ -158,3 +158,84 @@ def test_an_upstream_whose_standing_cannot_be_read_is_forwarded_to_all_the_same(
     backlog.tell("province", Standing(), Sample(NOW, 0, 0, 0))
     backlog.hold("province", "one", NOW, 10)
     assert len(told) == 1
+
+
+def test_queued_copies_without_their_exchange_stop_no_upstream(
+    daemon: FullLedger, backlog: Backlog, database: Database, told: list[DamagedRow]
+) -> None:
+    """Its row was removed: there is nothing to send. The others go on, and how many wait can still be told."""
+    gone, fresh = (replace(accepted(name, to=(PROVINCE,)), lane=name) for name in ("M1", "M2"))
+    record(daemon, gone, fresh, remote=REMOTE)
+    change(database, f"DELETE FROM exchange WHERE exchange_id = '{gone.exchange_id}'")
+    taken = backlog.take(REMOTE, 2**40, 10, Weights(3, 1), 2**20, NOW)
+    assert [copy.correlation_id for copy in taken] == ["M2"]
+    assert [fault.where for fault in told] == ["table copy"]
+    assert [copy.correlation_id for copy in backlog.take(REMOTE, 2**40, 1, Weights(3, 1), 2**20, NOW)] == ["M2"]
+    assert backlog.size(REMOTE) == (1, fresh.received_at)
+    with open_audit_log(database.url) as log:
+        assert log.queued() == {PROVINCE: (1, fresh.received_at)}
+
+
+@pytest.mark.parametrize("state", ["due", "queued"])
+def test_a_copy_without_a_time_is_sent_all_the_same(
+    daemon: FullLedger, backlog: Backlog, database: Database, state: str
+) -> None:
+    """Its time was taken from its row: it is due, not forgotten."""
+    record(daemon, accepted("M1", to=(PROVINCE,)), remote=REMOTE)
+    change(database, f"UPDATE copy SET due_at = NULL, state = '{state}' WHERE kind = 'message'")
+    found = daemon.due(NOW, 10) if state == "due" else backlog.take(REMOTE, 2**40, 1, Weights(3, 1), 2**20, NOW)
+    assert [copy.correlation_id for copy in found] == ["M1"]
+
+
+def test_an_answer_without_a_time_is_matched_all_the_same(daemon: FullLedger, database: Database) -> None:
+    """It would wait for ever, whatever comes."""
+    answer = waiting("Z1", [ENTRY])
+    deliver(daemon, accepted(keys=[ENTRY]), answer)
+    change(database, "UPDATE exchange SET next_try = NULL")
+    sent = send_due(daemon, Confirming(), after(seconds=5))
+    assert [one.exchange_id for one in sent.matched] == [answer.exchange_id]
+
+
+SQLITE_ALLOWS = [
+    "recipient = x'ff41'",
+    "replay = x'ff41'",
+    "tries = 'many'",
+    "tries = x'00'",
+    "tries = -5",
+]
+
+
+@pytest.mark.parametrize("changed", SQLITE_ALLOWS)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_due_copy_of_wrong_values_kills_no_worker(daemon: FullLedger, database: Database, changed: str) -> None:
+    """It is left aside, or sent; either way the other is sent, and what is sent can be."""
+    record(daemon, accepted("M1"), accepted("M2"))
+    change(
+        database,
+        "UPDATE copy SET state = 'due', due_at = 0",
+        f"UPDATE copy SET {changed} WHERE kind = 'message' AND seq = (SELECT min(seq) FROM copy)",
+    )
+    sent = send_due(daemon, Refusing(), after(seconds=60))
+    assert "M2" in {copy.correlation_id for copy, _ in sent.fates}
+    assert all(isinstance(text, str) for copy, _ in sent.fates for text in (copy.to, copy.replay))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "省" * 90], ids=["letters", "characters"])
+def test_a_copy_to_nobody_that_could_be_named_kills_no_worker(
+    daemon: FullLedger, database: Database, told: list[DamagedRow], name: str
+) -> None:
+    """No queue has such a name, AMQP cannot even say it: the copy is left aside."""
+    record(daemon, accepted("M1"), accepted("M2"))
+    change(
+        database, f"UPDATE copy SET recipient = '{name}' WHERE kind = 'message' AND seq = (SELECT min(seq) FROM copy)"
+    )
+    due = daemon.due(after(seconds=60), 10)
+    assert len(due) == 3
+    assert len(told) == 1
+
+
+class Refusing:
+    """A sink that takes nothing."""
+
+    def publish(self, copies: Sequence[Copy]) -> Sequence[Fate]:
+        return [Fate.REFUSED for _ in copies]
