@@ -9,11 +9,13 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from swexchange.errors import ConfigFault, StoreDown
-from swexchange.store.engine import is_missing, make_engine, one_transaction, parse_url, where
+from swexchange.store.engine import is_missing, is_sqlite, make_engine, one_transaction, parse_url, where
 from swexchange.store.version import NEWEST, refuse_newer, version
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('swexchange/upgrade', 0))")
 
 
 def upgrade(url: str) -> tuple[str, str]:
@@ -35,7 +37,9 @@ def upgrade(url: str) -> tuple[str, str]:
 
 
 def upgrade_within(connection: Connection) -> None:
-    """The same as part of an open transaction."""
+    """The same as part of an open transaction; who does the same meanwhile waits for its end."""
+    if not is_sqlite(connection):  # which has one writer anyway
+        connection.execute(_LOCK)
     config = configuration()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

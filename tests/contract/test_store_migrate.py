@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from swexchange.errors import ConfigFault, StoreDown
+from swexchange.errors import ConfigFault, Fault, StoreDown
 from swexchange.store import migrate, open_ledger, version
 from swexchange.store.engine import make_engine, parse_url
 from swexchange.store.tables import metadata
@@ -38,6 +39,29 @@ def test_upgrading_makes_the_database(nothing: Database) -> None:
     assert version.check(nothing.url) == []
     with open_ledger(nothing.url) as ledger:
         record(ledger, accepted())
+
+
+def test_two_upgrades_at_once_both_succeed(nothing: Database) -> None:
+    """Two machines are set up in the same minute: one waits for the other, and finds nothing left to do."""
+    if nothing.kind == "sqlite":
+        Path(nothing.url.removeprefix("sqlite:///")).touch()
+    engine, found = make_engine(parse_url(nothing.url)), list[object]()
+
+    def go() -> None:
+        try:
+            found.append(migrate.upgrade(nothing.url))
+        except Fault as fault:
+            found.append(fault.what)
+
+    other = threading.Thread(target=go)
+    with engine.begin() as connection:
+        migrate.upgrade_within(connection)
+        other.start()
+        other.join(1.0)
+    other.join()
+    engine.dispose()
+    assert found == [("", version.NEWEST)]
+    assert version.check(nothing.url) == []
 
 
 def test_the_versions_that_are_known_are_those_of_the_migrations() -> None:
