@@ -12,7 +12,7 @@ import click
 
 from swexchange import __version__
 from swexchange.cli import exits
-from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid, StoreDown
+from swexchange.errors import ConfigFault, Fault, RulesInvalid
 from swexchange.plain import plain
 from swexchange.settings import Settings, from_environment
 
@@ -78,24 +78,32 @@ class FaultyGroup(click.Group):
         """Run the command; faults and Ctrl-C become exit codes."""
         try:
             return super().invoke(ctx)
-        except RulesInvalid as invalid:
-            for problem in invalid.problems:
-                say_fault(problem)
-            ctx.exit(exits.USAGE)
-        except (BrokerLost, StoreDown) as fault:
-            say_fault(fault)
-            ctx.exit(exits.UNAVAILABLE)
         except Fault as fault:
-            say_fault(fault)
-            ctx.exit(exits.USAGE if isinstance(fault, ConfigFault) else exits.UNAVAILABLE)
+            # The interrupted driver may make a fault of its own of it.
+            ctx.exit(_stopped() if _is_interrupted(fault) else _failed(fault))
         except KeyboardInterrupt:
-            click.echo("stopped", err=True)
-            ctx.exit(exits.STOPPED)
+            ctx.exit(_stopped())
         except OSError as error:  # of a file that nobody expected to fail: a full disk, a folder that may not be read
             if error.errno == errno.EPIPE:  # whoever read the output has seen enough: click ends it quietly
                 raise
             say_fault(Fault(error.strerror or str(error), where=str(error.filename or "")))
             ctx.exit(exits.UNAVAILABLE)
+
+
+def _failed(fault: Fault) -> int:
+    """Say a fault; the exit code."""
+    for one in fault.problems if isinstance(fault, RulesInvalid) else (fault,):
+        say_fault(one)
+    return exits.USAGE if isinstance(fault, ConfigFault) else exits.UNAVAILABLE
+
+
+def _stopped() -> int:
+    click.echo("stopped", err=True)
+    return exits.STOPPED
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupted(error.__context__))
 
 
 def say_fault(fault: Fault) -> None:
