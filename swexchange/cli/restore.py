@@ -55,7 +55,8 @@ def restore(
 
     The database is that of SWX_DATABASE_URL, of either kind; files go where the settings say. A
     database that holds anything, or a file that is there and differs, is refused before anything
-    is done. After a crash run it again: the database has everything or nothing.
+    is done. After a crash run it again: the database has everything or nothing. One that has everything
+    is refused: what was left to do is what `audit verify` does.
 
     Then the whole log is compared with the rows, and with whoever remembers how far it went: the
     file of SWX_AUDIT_HEAD, if this machine still has it, and each --checkpoint. Exit code 1:

@@ -89,7 +89,7 @@ def _refuse_rows(connection: Connection, place: str) -> None:
         raise ConfigFault(
             f"the database is not empty: it has {', '.join(tables[:3])}",
             where=place,
-            do="Restore into an empty one; name it in SWX_DATABASE_URL",
+            do="Name an empty one; if it is what a restore or drill left that was cut off, make this one anew",
         )
 
 
