@@ -147,15 +147,11 @@ class Archiver:
             gathered = _Gathered(streams, first)
             if not (self._gather(gathered) or everything) or not gathered.entries:
                 return None
-            new = self._folder / "archive.new"
-            self._pack(new, gathered, last)
-        crashpoint("archive-written")
-        try:
-            made = self._checked(new, last)
-        except Damaged as fault:
-            what = f"the rows from leaf {first} on are not those that were sealed: {fault.what}"
-            raise ConfigFault(what, do="Run `swexchange audit verify`") from None
-        put_in_place(new, self._folder / made.name)
+            with _removed_if_it_fails(self._folder / "archive.new") as new:
+                self._pack(new, gathered, last)
+                crashpoint("archive-written")
+                made = self._packed(new, first, last)
+                put_in_place(new, self._folder / made.name)
         crashpoint("archive-named")
         return self._noted(made)
 
@@ -209,6 +205,14 @@ class Archiver:
         size = path.stat().st_size
         return Archived(said.first, said.entries, name, digest_of(path), size, said.since, said.until)
 
+    def _packed(self, new: Path, first: int, last: Archived | None) -> Archived:
+        """The file that was just written, once it was read back. Raises ConfigFault."""
+        try:
+            return self._checked(new, last)
+        except Damaged as fault:
+            what = f"the rows from leaf {first} on are not those that were sealed: {fault.what}"
+            raise ConfigFault(what, do="Run `swexchange audit verify`") from None
+
     def _noted(self, made: Archived) -> Archived:
         self._log.note_archive(made, self._clock())
         crashpoint("archive-noted")
@@ -228,6 +232,16 @@ def _rest_of(manifest: Manifest, signed: Signed) -> Iterator[tuple[str, bytes]]:
     yield "checkpoint", signed.note.encode()
     yield "archive.json", manifest.write()
     yield "README.txt", _README
+
+
+@contextmanager
+def _removed_if_it_fails(path: Path) -> Iterator[Path]:
+    """A file to write: half of it takes no room on a disk that is full."""
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

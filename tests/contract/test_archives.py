@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -176,6 +176,25 @@ def test_half_a_file_is_written_anew(ledger: FullLedger, sealer: Sealer, archive
     (archive.folder / "archive.new").write_bytes(b"PK half of it")
     assert len(archive.write()) == 2
     assert sorted(path.suffix for path in archive.folder.iterdir()) == [".lock", ".zip", ".zip"]
+
+
+def test_on_a_full_disk_nothing_is_left_in_the_way(
+    ledger: FullLedger, sealer: Sealer, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a file would take the last room; once there is some, the next run writes it."""
+
+    def half(source: IO[bytes], target: IO[bytes], length: int) -> None:
+        target.write(source.read(length)[:100])
+        raise OSError(28, "No space left on device")
+
+    fill(ledger, sealer, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr("swexchange.evidence.archiver.shutil.copyfileobj", half)
+        with pytest.raises(ConfigFault, match="No space left"):
+            archive.write()
+    assert [path.name for path in archive.folder.iterdir()] == ["archive.lock"]
+    assert len(archive.write()) == 1
+    assert len(archive.stored()) == 4
 
 
 def test_one_archiver_at_a_time(ledger: FullLedger, sealer: Sealer, archive: Archive) -> None:
