@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO
 
 from swexchange.core import merkle
@@ -106,6 +107,7 @@ class ArchiveFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self.reading():
+            _require_file(path)
             self._zip = zipfile.ZipFile(path)
             whole = (info.file_size for info in self._zip.infolist() if info.filename not in ("entries", *PARTS))
             _require_size(sum(whole))
@@ -175,7 +177,7 @@ class ArchiveFile:
                 run.append(merkle.leaf_hash(stored.entry))
                 exchanges += stored.is_exchange
                 if stored.is_exchange:
-                    _require_parts(stored)
+                    require_parts(stored)
             if (run.size - manifest.first, exchanges) != (manifest.entries, manifest.exchanges):
                 raise ValueError("it has not as many entries as it says")
             for leaf in manifest.rules:
@@ -232,8 +234,8 @@ def _trusted(note: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, object]:
         raise ValueError(str(error)) from None
 
 
-def _require_parts(stored: Stored) -> None:
-    """Message, receipt and details are what the entry says by their digests; a message may be gone."""
+def require_parts(stored: Stored) -> None:
+    """Raise ValueError unless message, receipt and details are what the entry says; a message may be gone."""
     said = json.loads(stored.entry)
     receipts = [copy[2] for copy in said["copies"] if copy[0] == "receipt"]
     wanted = {"details": said["detail"], "messages": said["digest"], "receipts": receipts[0] if receipts else ""}
@@ -248,6 +250,11 @@ def _next(frames: Iterator[bytes]) -> bytes:
     if found is None:
         raise EOFError("it ends too early")
     return found
+
+
+def _require_file(path: Path) -> None:
+    if not S_ISREG(path.stat().st_mode):  # to open a pipe would wait for a writer, perhaps for good
+        raise ValueError("it is no file")
 
 
 def _require_size(size: int) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from swexchange.core import merkle
+from swexchange.core.checkpoint import Checkpoint, Note
 from swexchange.core.search import Filter
+from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
-from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Manifest, Stored
+from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Manifest, Stored, require_parts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = ("message_id", "sender", "type", "outcome", "code", "route")
@@ -45,8 +47,12 @@ def search(folder: Path, wanted: Filter) -> Iterator[Hit]:
 
 
 def _paths(folder: Path) -> list[Path]:
-    """The archive files of a folder in the order of their leaves, which their names say."""
-    return sorted(folder.glob("*.zip"))
+    """The archive files of a folder in the order of their leaves, which their names say. Raises ConfigFault."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".zip")
+    except OSError as error:  # not as if there were none
+        what = f"cannot look for archive files: {error.strerror}"
+        raise ConfigFault(what, where=str(folder), do="Set SWX_ARCHIVE to the folder in which they are") from None
 
 
 def _files(paths: Iterable[Path], wanted: Filter) -> Iterator[ArchiveFile]:
@@ -145,12 +151,16 @@ class Found:
 
 
 def find(folder: Path, exchange_id: str) -> Found | None:
-    """An exchange with its message, receipt and details; None where it lies in no archive file. Raises Damaged."""
+    """An exchange with its message, receipt and details, which are what its entry says; None where no file has it.
+
+    Raises Damaged.
+    """
     wanted = Filter(exchanges=(exchange_id,))
     for file in _files(_paths(folder), wanted):
         with file.reading():
             for stored in file.records(PARTS):
                 if said := _matching(stored, wanted):
+                    require_parts(stored)
                     return Found(file.path, stored, said)
     return None
 
@@ -187,7 +197,8 @@ def prove(found: Found, schemas: bundle.Schemas, left_out: Callable[[str], objec
 def _proof(file: ArchiveFile, leaf: int) -> str:
     """That a leaf of a file stands in the log, as a tlog-proof."""
     manifest, note = file.manifest, file.note()
-    size = int(note.split("\n")[1])
+    signed = Checkpoint.read(Note.read(note).text)
+    size = signed.size
     hashes = {(0, stored.leaf): merkle.leaf_hash(stored.entry) for stored in file.records()}
     end = manifest.first + manifest.entries
     for start, stop, cover in ((0, manifest.first, manifest.left), (end, size, manifest.right)):
@@ -200,4 +211,7 @@ def _proof(file: ArchiveFile, leaf: int) -> str:
             hashes[level, index] = merkle.node_hash(node(level - 1, 2 * index), node(level - 1, 2 * index + 1))
         return hashes[level, index]
 
-    return bundle.tlog_proof(leaf, merkle.inclusion_proof(leaf, size, node), note)
+    path = merkle.inclusion_proof(leaf, size, node)
+    if not merkle.includes(node(0, leaf), leaf, size, path, signed.root):
+        raise Damaged(file.path, f"leaf {leaf} is not what its checkpoint signed")
+    return bundle.tlog_proof(leaf, path, note)

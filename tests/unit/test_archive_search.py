@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from swexchange.core.model import BusinessKey
 from swexchange.core.search import Filter
+from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged
 from swexchange.evidence.archive_search import find, prove, search
 from tests import evidence
@@ -84,6 +86,52 @@ def _of_entry(**members: object) -> Change:
 def test_a_file_that_makes_no_sense_is_damaged(tmp_path: Path, member: str, change: Change) -> None:
     with pytest.raises(Damaged):
         everything(changed(tmp_path, member, change))
+
+
+@pytest.mark.parametrize("member", ["messages", "receipts", "details"])
+def test_an_exchange_is_shown_only_as_it_was_logged(tmp_path: Path, member: str) -> None:
+    """Whoever packs it again well is found out by the entry's digests."""
+    (newest,) = search(GOLDEN, Filter(limit=1))
+    number = newest.said["exchange"]
+
+    def spoil(members: dict[str, bytes]) -> None:
+        members[member] = b"".join(len(one).to_bytes(4) + one.swapcase() for one in frames(members[member], 4))
+
+    rewritten(GOLDEN / newest.archive, tmp_path / newest.archive, spoil)
+    with pytest.raises(Damaged, match=f"one of its {member} is not what was logged"):
+        find(tmp_path, number)
+
+
+def test_what_its_checkpoint_did_not_sign_is_not_proved(tmp_path: Path) -> None:
+    """No bundle is handed out that proves nothing: another entry was changed, and so every proof is wrong."""
+    (newest,) = search(GOLDEN, Filter(limit=1))
+
+    def spoil(members: dict[str, bytes]) -> None:
+        first, *others = frames(members["entries"], 2)
+        changed = first.replace(b'"route":"', b'"route":"x')
+        assert changed != first
+        members["entries"] = b"".join(len(one).to_bytes(2) + one for one in (changed, *others))
+
+    rewritten(GOLDEN / newest.archive, tmp_path / newest.archive, spoil)
+    found = find(tmp_path, newest.said["exchange"])
+    assert found
+    with pytest.raises(Damaged, match="not what its checkpoint signed"):
+        prove(found, lambda _: None)
+
+
+def test_a_pipe_among_archive_files_is_named(tmp_path: Path) -> None:
+    """And not waited for."""
+    os.mkfifo(tmp_path / "000000000000-000000000009.zip")
+    with pytest.raises(Damaged, match="no file"):
+        list(search(tmp_path, Filter()))
+
+
+@pytest.mark.parametrize("name", ["absent", "a file", "a file/below"])
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(ConfigFault, match="cannot look for archive files") as raised:
+        list(search(tmp_path / name, Filter()))
+    assert raised.value.where == str(tmp_path / name)
 
 
 def test_files_as_they_are_written_are_searched() -> None:
