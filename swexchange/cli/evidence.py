@@ -185,10 +185,11 @@ def schemas_in(settings: Settings) -> bundle.Schemas:
     top = Path(settings.schemas).resolve()
 
     def read(name: str) -> bytes | None:
-        file = (top / name).resolve()
-        if not file.is_relative_to(top) or not file.is_file():  # the name comes from the database
+        try:
+            file = (top / name).resolve()
+            return file.read_bytes() if file.is_relative_to(top) and file.is_file() else None
+        except (OSError, ValueError, RuntimeError):  # the name comes from evidence: it may be none, or lead in a circle
             return None
-        return file.read_bytes()
 
     return read
 

@@ -10,7 +10,7 @@ from swexchange import keyfile
 from swexchange.core.checkpoint import Verifier, is_name
 from swexchange.core.keys import SigningKey
 from swexchange.core.watermark import Watermarks
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, StoreDown
 from swexchange.evidence.sealer import HighWater, Sealer, checked
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
@@ -27,9 +27,19 @@ def watermarks(settings: Settings) -> Watermarks:
 
 
 def free_disk(settings: Settings) -> Callable[[], int | None]:
-    """Looks how many bytes are free beside an SQLite database; None: PostgreSQL's disk cannot be seen from here."""
+    """Looks how many bytes are free beside an SQLite database; None: PostgreSQL's disk cannot be seen from here.
+
+    The look raises StoreDown where the folder is not there.
+    """
     folder = folder_of(settings.database_url)
-    return lambda: shutil.disk_usage(folder).free if folder else None
+    return lambda: _free(folder) if folder else None
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError as error:
+        raise StoreDown(f"cannot look at the database's folder: {error.strerror}", where=str(folder)) from None
 
 
 def disk_room(settings: Settings) -> Callable[[], int | None]:

@@ -18,7 +18,7 @@ from swexchange.core.codes import HELD
 from swexchange.core.forecast import Forecast, Sample
 from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
-from swexchange.errors import BrokerLost, ConfigFault, DamagedRow, Fault
+from swexchange.errors import BrokerLost, DamagedRow, Fault
 from swexchange.forwarder import Sent
 from swexchange.observe import utc_now
 from swexchange.observe.logs import flush_logs
@@ -228,8 +228,8 @@ class Observer:
         self._log.info("rules reloaded", rules=rules.digest[:12])
         flush_logs()
 
-    def not_reloaded(self, fault: ConfigFault) -> None:
-        """Changed rules are wrong; the old ones stay in force."""
+    def not_reloaded(self, fault: Fault) -> None:
+        """Changed rules are wrong, or could not be read; the old ones stay in force."""
         self._metrics.reloads.labels("refused").inc()
         self._log.error("rules refused, the old ones stay", what=fault.what, where=fault.where, do=fault.do)
         flush_logs()

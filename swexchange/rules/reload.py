@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swexchange.core.rulebook import Rulebook
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, Fault
 
 LOOK_EVERY = 1.0  # seconds between two looks at the file
+AGAIN_AFTER = 30.0  # seconds, where rules could not be read for another reason than what they say
 
 
 class RulesFile:
@@ -19,7 +20,7 @@ class RulesFile:
         path: Path,
         read: Callable[[], Rulebook],
         on_change: Callable[[Rulebook], None],
-        on_fault: Callable[[ConfigFault], None],
+        on_fault: Callable[[Fault], None],
         monotonic: Callable[[], float],
     ) -> None:
         self._path, self._read = path, read
@@ -58,7 +59,9 @@ class RulesFile:
     def _reload(self) -> None:
         try:
             rules = self._read()
-        except ConfigFault as fault:
+        except Fault as fault:
+            if not isinstance(fault, ConfigFault):  # nothing is wrong with the rules, and a disk has room again
+                self._seen, self._look_at = None, self._monotonic() + AGAIN_AFTER
             self._on_fault(fault)
             return
         if rules.digest != self._rules.digest:

@@ -26,7 +26,7 @@ from typing import Any
 from weakref import WeakSet
 
 from swexchange.core.schema import Bundle, Reason
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, Fault
 from swexchange.schemas.proven import Proven
 
 _GIBIBYTE = 1 << 30
@@ -52,7 +52,8 @@ class Explainer:
         """
         self._deadline, self._largest, self._compile_deadline = deadline, largest, compile_deadline
         self._restart_pause, self._memory = restart_pause, memory
-        self._folder = TemporaryDirectory(prefix="swexchange-schemas-")
+        with _room():
+            self._folder = TemporaryDirectory(prefix="swexchange-schemas-")
         self._proven = Proven(proven)
         self._held: dict[bytes, WeakSet[Bundle]] = {}  # all that compile, by digest, and those whom each still serves
         self._needed: set[bytes] = set()  # those that a child has compiled, or is compiling
@@ -80,8 +81,8 @@ class Explainer:
     def compile(self, bundles: Sequence[Bundle]) -> None:
         """Hold these bundles as long as anyone else does: all of them compile when it returns.
 
-        Raises ConfigFault for what does not compile. What is held already is not compiled again, and
-        what did compile before is only when it is needed first.
+        Raises ConfigFault for what does not compile, Fault where there is no room to. What is held already
+        is not compiled again, and what did compile before is only when it is needed first.
         """
         for digest in [digest for digest, users in self._held.items() if not users]:
             self._forget(digest)
@@ -124,7 +125,8 @@ class Explainer:
 
     def _admit(self, bundle: Bundle) -> None:
         """Make sure that a bundle compiles. What judges, by XSD 1.1, must not keep its first document waiting."""
-        _write(bundle, self._place(bundle.digest))
+        with _room():
+            _write(bundle, self._place(bundle.digest))
         if bundle.version == "1.1" or bundle not in self._proven:
             self._compile(bundle)
             self._needed.add(bundle.digest)
@@ -285,6 +287,16 @@ def _environment() -> dict[str, str]:
     """What the child needs to find its modules, and nothing else of ours."""
     places = [str(Path(__file__).parents[1]), *map(os.path.abspath, filter(None, sys.path))]
     return {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"}
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Around what is written for the child. Its failure is no fault of the rules, so no ConfigFault."""
+    try:
+        yield
+    except OSError as error:
+        what = f"schemas cannot be compiled: {error.strerror}"
+        raise Fault(what, where=error.filename or "", do="Make room there, or set TMPDIR to another folder") from None
 
 
 def _write(bundle: Bundle, folder: Path) -> None:

@@ -14,7 +14,7 @@ from time import monotonic
 import pytest
 
 from swexchange.core.schema import Validator
-from swexchange.errors import ConfigFault
+from swexchange.errors import ConfigFault, Fault
 from swexchange.schemas import compiled
 from swexchange.schemas.explainer import Explainer
 from tests.unit.xsd_writing import element, load, pattern, put, schema, short, tree, validator
@@ -54,6 +54,26 @@ def test_what_libxml2_lets_pass_xmlschema_does_not(tmp_path: Path, explainer: Ex
     with pytest.raises(ConfigFault) as raised:
         explainer.compile([bundle])
     assert raised.value.where == "a.xsd:4"
+
+
+def test_a_full_disk_is_no_fault_of_the_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ours, which waiting can mend: a daemon that reads its rules again goes on with the old ones."""
+    bundle = load(tmp_path, element("A"))
+    with Explainer() as explainer:
+        for call in ("mkdir", "write_bytes", "write_text"):
+            with monkeypatch.context() as patched:
+                patched.setattr(Path, call, _no_room)
+                with pytest.raises(Fault, match="No space left") as raised:
+                    explainer.compile([bundle])
+            assert not isinstance(raised.value, ConfigFault)
+        explainer.compile([bundle])
+    monkeypatch.setattr("swexchange.schemas.explainer.TemporaryDirectory", _no_room)
+    with pytest.raises(Fault, match="No space left"):
+        Explainer()
+
+
+def _no_room(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device", "/tmp/somewhere")
 
 
 def test_an_import_that_xmlschema_only_warns_of_is_a_fault(tmp_path: Path, explainer: Explainer) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from swexchange.cli import wiring
+from swexchange.cli.evidence import schemas_in
+from swexchange.cli.wiring_store import free_disk
 from swexchange.core.rulebook import Rulebook
-from swexchange.errors import RulesInvalid
+from swexchange.errors import ConfigFault, Fault, RulesInvalid, StoreDown
 from swexchange.rules.load import load
+from swexchange.rules.reload import AGAIN_AFTER, RulesFile
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings
 from tests import own_rules, world
@@ -60,3 +63,49 @@ def test_an_edit_while_loading_is_not_tested(tmp_path: Path, monkeypatch: pytest
             wiring.tested_rules(settings, explainer)
         with pytest.raises(RulesInvalid, match="expected 9999"):
             wiring.tested_rules(settings, explainer)
+
+
+def test_rules_that_could_not_be_read_for_another_reason_are_read_again(tmp_path: Path) -> None:
+    """As on a full disk: the old ones stay, it is told, and nobody has to touch the file. What is wrong stays wrong."""
+    path, now, told = tmp_path / "routes.yaml", 0.0, list[Fault]()
+    troubles: list[Fault] = []
+    reads: list[float] = []
+
+    def read() -> Rulebook:
+        reads.append(now)
+        if troubles:
+            raise troubles.pop()
+        return world.rulebook()
+
+    path.touch()
+    file = RulesFile(path, read, lambda _: None, told.append, lambda: now)
+    first = file.current()
+    for trouble, tries in ((Fault("full"), 2), (ConfigFault("wrong"), 1)):
+        path.write_text(trouble.what)
+        troubles, reads = [trouble], []
+        for _ in range(3 * int(AGAIN_AFTER)):
+            now += 1
+            assert file.current() is first
+        assert (told.pop(), told, len(reads)) == (trouble, [], tries)
+
+
+def test_a_disk_that_cannot_be_looked_at_is_the_database_s_trouble(tmp_path: Path) -> None:
+    """A folder that was unmounted ends no worker: it waits, as for a database that does not answer."""
+    (tmp_path / "db").mkdir()
+    look = free_disk(Settings(database_url=f"sqlite:///{tmp_path}/db/exchange.db"))
+    assert look()
+    (tmp_path / "db").rmdir()
+    with pytest.raises(StoreDown, match="No such file"):
+        look()
+
+
+@pytest.mark.parametrize("name", ["none.xsd", "\0", "x" * 300, "circle", "../routes.yaml", "..", "folder"])
+def test_a_schema_that_cannot_be_read_is_left_out_of_evidence(tmp_path: Path, name: str) -> None:
+    """Its name comes from what is to be proved, which somebody may have written to."""
+    schemas = tmp_path / "schemas"
+    (schemas / "folder").mkdir(parents=True)
+    (schemas / "circle").symlink_to("circle")
+    (schemas / "one.xsd").write_bytes(b"one")
+    (tmp_path / "routes.yaml").touch()
+    read = schemas_in(Settings(schemas=str(schemas)))
+    assert (read("one.xsd"), read(name)) == (b"one", None)
