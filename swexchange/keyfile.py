@@ -25,15 +25,7 @@ def load(key_id: str, folders: Sequence[Path]) -> SigningKey:
 
 def find(name: str, folders: Sequence[Path]) -> Path | None:
     """The secret file of this name in the first folder that has it. Raises ConfigFault where we may not look."""
-    for folder in folders:
-        path = folder / name
-        try:
-            if path.is_file():
-                return path
-        except OSError as error:
-            do = "Run this as root, or give the user access to its folder"
-            raise ConfigFault(f"cannot look for {path}: {error.strerror}", do=do) from None
-    return None
+    return next((path for folder in folders if _is_there(path := folder / name)), None)
 
 
 def read(path: Path) -> SigningKey:
@@ -48,8 +40,8 @@ def read(path: Path) -> SigningKey:
 
 
 def loose(folders: Sequence[Path]) -> list[Path]:
-    """Private keys in these folders that others may read or change."""
-    return [path for folder in folders for path in sorted(folder.glob("*.key")) if _is_loose(path)]
+    """Private keys in these folders that others may read or change. Raises ConfigFault."""
+    return [path for folder in folders for path in sorted(folder.glob("*.key")) if _is_there(path) and _is_loose(path)]
 
 
 def text(path: Path) -> str:
@@ -60,6 +52,15 @@ def text(path: Path) -> str:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigFault(f"cannot read the secret: {error}", where=str(path)) from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file; a link that leads nowhere is none. Raises ConfigFault where one may not look."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        do = "Run this as root, or give the user access to its folder"
+        raise ConfigFault(f"cannot look for {path}: {error.strerror}", do=do) from None
 
 
 def _is_loose(path: Path) -> bool:
@@ -74,6 +75,8 @@ def new(key_id: str, folder: Path) -> SigningKey:
         create_file(path, base64.b64encode(seed) + b"\n")
         sync(folder)  # its public half is printed next, and handed out
     except FileExistsError:
+        if not folder.is_dir():
+            raise ConfigFault("this is no folder", where=str(folder), do="Set SWX_KEYS to one") from None
         do = f"Choose another id; `swexchange keys public {key_id}` prints its public half"
         raise ConfigFault("this key exists already", where=str(path), do=do) from None
     except OSError as error:

@@ -76,6 +76,8 @@ def _looked(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
         yield from (Check(name, str(problem), Danger.STOP) for problem in invalid.problems)
     except Fault as fault:
         yield Check(name, str(fault), Danger.STOP)
+    except OSError as error:
+        yield Check(name, str(error), Danger.STOP)
 
 
 def _rules(settings: Settings) -> Iterator[Check]:

@@ -108,3 +108,19 @@ def test_a_folder_of_keys_that_may_not_be_looked_into_is_told(monkeypatch: pytes
     monkeypatch.setattr(Path, "is_file", refused)
     with pytest.raises(ConfigFault, match=f"cannot look for keys/k.key: {error.strerror}. Run this as root"):
         keyfile.load("k", [Path("keys")])
+
+
+def test_a_folder_of_keys_that_is_none_is_named(tmp_path: Path) -> None:
+    """Not as if the key were there already."""
+    (tmp_path / "keys").write_text("a file")
+    for folder, said in ((tmp_path / "keys", "no folder"), (tmp_path / "keys" / "below", "Not a directory")):
+        with pytest.raises(ConfigFault, match=said):
+            keyfile.new("k", folder)
+
+
+def test_a_link_that_leads_nowhere_is_no_key(tmp_path: Path) -> None:
+    (tmp_path / "k.key").symlink_to("nowhere")
+    (tmp_path / "loose.key").touch(0o644)
+    assert keyfile.loose([tmp_path]) == [tmp_path / "loose.key"]
+    with pytest.raises(ConfigFault, match="no private key"):
+        keyfile.load("k", [tmp_path])
