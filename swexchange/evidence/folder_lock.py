@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ def locked(lock: Path, busy: str) -> Iterator[None]:
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = lock.open("w")
+        # Only to read, which is enough to lock it: an operator's root may have made it, and a timer's user comes next.
+        held = os.fdopen(os.open(lock, os.O_RDONLY | os.O_CREAT, 0o644))
     except OSError as error:
-        raise ConfigFault(f"archives cannot be written: {error.strerror}", where=str(lock.parent)) from None
+        raise ConfigFault(f"archives cannot be written: {error.strerror}", where=str(lock)) from None
     with held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
