@@ -115,6 +115,50 @@ def test_signing_by_hand_gives_the_same_bytes(key_folder: Path, make: Callable[[
     assert XML_DECLARATION + done.stdout == wanted
 
 
+def test_what_an_integrator_does_by_hand_works_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command of the page that needs no broker, in order; between them the key is registered, as it says."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "schemas").symlink_to(ROOT / "schemas")
+    sample = (ROOT / "schemas/dec/4.9.7/samples/DecMessage.valid.export.xml").read_bytes()
+    (tmp_path / "declaration.xml").write_bytes(sample)
+    (tmp_path / "envelope.xml").write_bytes(world.dxp_msg(sample))
+    rules = (ROOT / "routes.yaml").read_text("utf-8")
+    before, name, after = rules.partition("      - {id: DXPENT0000012345-2026")
+    new, *offline = [line for line in shell_lines("how-to/integrators.md") if not line.startswith(NEEDS_OTHERS)]
+    registered = f"      - {done(new)}"
+    (tmp_path / "routes.yaml").write_text(before + registered + name + after, "utf-8")
+    assert len(offline) == 5
+    for line in offline:
+        done(line)
+
+
+NEEDS_OTHERS = ("swexchange send", "swexchange receive", "swexchange verify in/")
+
+
+def shell_lines(name: str) -> list[str]:
+    """The command lines of a page's shell blocks that start the program, in order."""
+    blocks = (block for language, block in BLOCK.findall(page(name)) if language == "sh")
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip().startswith("swexchange ")]
+
+
+def done(line: str) -> str:
+    """What a command line prints on stdout, having ended well."""
+    result = CliRunner().invoke(cli, shlex.split(line)[1:])
+    assert result.exit_code == 0, f"{line}\n{result.output}"
+    return result.stdout
+
+
+# -- docs/how-to/upstream.md
+
+
+def test_the_examples_of_both_platforms_are_right_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two commands of the page, in the project's folder."""
+    monkeypatch.chdir(ROOT)
+    first, second, *_ = shell_lines("how-to/upstream.md")
+    assert "2 tests, 0 failed" in done(first)
+    assert "2 ok, 0 failed" in done(second)
+
+
 # -- docs/how-to/agencies.md
 
 

@@ -87,8 +87,9 @@ class _Moment(click.ParamType[datetime]):
             return utc_now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         try:
             found = moment(value)
-        except Rejected as refusal:
-            self.fail(refusal.findings[0].detail, param, ctx)
+        except Rejected:
+            wanted = "a day (2026-11-24), a time (2026-11-24T08:00:00+08:00) or how long ago (7d, 12h, 30m)"
+            self.fail(f"{value!r} is not {wanted}", param, ctx)
         if not 1 < found.year < 9999:  # in another zone it could be a year that no calendar has
             self.fail(f"{value}: the year is none between 2 and 9998", param, ctx)
         return found

@@ -98,3 +98,11 @@ def test_a_message_that_cannot_be_written_is_one_line(
     assert runner.invoke(cli, ["keys", "new", "k"]).exit_code == 0
     done = runner.invoke(cli, ["sign", "m.xml", "--key", "k", *output])
     assert (done.exit_code, done.stderr.startswith(f"cannot write {output[1]}: ")) == (exits.USAGE, True)
+
+
+def test_a_time_that_is_none_is_told_with_what_may_be_written() -> None:
+    """A day, a time, or how long ago: all three."""
+    done = CliRunner().invoke(cli, ["routes", "explain", "message.xml", "--at", "yesterday"])
+    assert done.exit_code == exits.USAGE
+    assert "'yesterday' is not a day (2026-11-24), a time (" in done.output
+    assert "or how long ago (7d, 12h, 30m)" in done.output
