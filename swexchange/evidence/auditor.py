@@ -49,6 +49,9 @@ class Log(Protocol):
     def badly_added(self) -> Sequence[str]:
         """Exchanges with a copy that was neither decided nor sent by a replay."""
 
+    def badly_standing(self) -> Sequence[str]:
+        """Exchanges with a copy of which no state is told that there is: nobody sends it."""
+
     def badly_recorded(self) -> Sequence[tuple[str, str]]:
         """Replays and holds whose rows say other than the log: which, and what."""
 
@@ -148,6 +151,8 @@ def audit(
         )
     for exchange in log.badly_added():
         yield Problem(f"exchange {exchange}", "it has a further copy that no REPLAYED event confirms")
+    for exchange in log.badly_standing():
+        yield Problem(f"exchange {exchange}", "it has a copy in no state that there is: nobody sends it")
     for place, what in log.badly_recorded():
         yield Problem(place, what)
 

@@ -20,12 +20,13 @@ from swexchange.store.slices import (
     copy_stands,
     is_dropped,
     is_message,
+    is_no_state,
     is_owed,
     is_receipt,
     of_batch,
     within,
 )
-from swexchange.store.tables import NOT_ACCEPTED, batch, copy, event, exchange
+from swexchange.store.tables import COPY_STATES, NOT_ACCEPTED, batch, copy, event, exchange
 
 
 class Accounts:
@@ -97,6 +98,7 @@ def _worst(of_kind: ColumnElement[bool]) -> ColumnElement[str]:
     """How the copies of a kind stand together, in a group of one exchange."""
     return case(
         (_counted(of_kind) == 0, "none"),
+        (_counted(of_kind, is_no_state) > 0, "unknown"),
         (_counted(of_kind, is_owed) > 0, "owed"),
         (_counted(of_kind, is_dropped) > 0, "dropped"),
         else_="delivered",
@@ -173,17 +175,19 @@ def _is_decided(held: CTE) -> ColumnElement[bool]:
 
 
 def _not_delivered(connection: Connection, span: Span) -> Iterator[tuple[str, Item]]:
-    """Copies that are owed or were given up, for who sent the message and for who was to get it."""
+    """Copies that are owed, were given up or say nothing, for who sent the message and for who was to get it."""
     columns = (exchange.c.exchange_id, exchange.c.message_id, copy.c.kind, copy.c.recipient, copy.c.state, copy.c.tries)
     query = (
         select(_party(exchange.c), *columns)
         .select_from(copies_with_exchange)
-        .where(copies_within(span), or_(is_owed, is_dropped))
+        .where(copies_within(span), or_(is_owed, is_dropped, is_no_state))
     )
     for party, number, message_id, kind, recipient, state, tries in connection.execute(query):
         standing, what = Standing.OPEN, f"is {rows.copy_state(state, None)}, {tries or 0} tries"
         if state == "dropped":
             standing, what = _given_up(connection, number, recipient)
+        elif state not in (None, *COPY_STATES):
+            standing, what = Standing.WRONG, "is in no state that there is: somebody changed its row, nobody sends it"
         said = f"{kind} for {recipient} {what}"
         yield party, Item(Side.SENDER, standing, number, message_id, said)
         if kind == Kind.MESSAGE:

@@ -25,7 +25,7 @@ from swexchange.store.exhibit import read_exhibit, sealed_until
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.log_state import log_state
 from swexchange.store.operations_check import badly_recorded
-from swexchange.store.tables import ADDED, batch, copy, event, exchange
+from swexchange.store.tables import ADDED, COPY_STATES, batch, copy, event, exchange
 
 LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind; checkpoints looked at for witnesses
 _NO_END = 2**62
@@ -142,6 +142,11 @@ class Evidence(Database):
         with self._reading() as connection:
             return list(connection.execute(_unreplayed).scalars())
 
+    def badly_standing(self) -> Sequence[str]:
+        """Exchanges with a copy of which no state is told that there is: nobody sends it."""
+        with self._reading() as connection:
+            return list(connection.execute(_stateless).scalars())
+
     def badly_recorded(self) -> Sequence[tuple[str, str]]:
         """Replays and holds whose rows say other than the log: which, and what."""
         with self._reading() as connection:
@@ -225,6 +230,14 @@ _unreplayed = (
     select(exchange.c.exchange_id)
     .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
     .where(copy.c.n >= ADDED, ~_replayed, ~_is_matched)
+)
+
+
+_stateless = (
+    select(exchange.c.exchange_id)
+    .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
+    .where(copy.c.state.not_in(COPY_STATES))
+    .distinct()
 )
 
 

@@ -19,7 +19,7 @@ from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import sealed
 from swexchange.store.fates import note
 from swexchange.store.holds import is_held, lock
-from swexchange.store.tables import DUE, OUTSTANDING, QUEUED, THE_LOG, batch, copy, exchange, replay_item
+from swexchange.store.tables import OUTSTANDING, THE_LOG, batch, copy, exchange, replay_item
 
 AT_ONCE = 100  # messages in one transaction
 _SHARE_ITEMS = text("LOCK TABLE replay_item IN SHARE MODE")
@@ -105,7 +105,7 @@ is_open = or_(
     exchange.c.outcome == str(Outcome.WAITING),
     is_waiting_for_an_operator,
     exists().where(batch.c.id == exchange.c.batch_id, batch.c.settled_at.is_(None)),
-    exists().where(copy.c.seq == exchange.c.seq, or_(DUE, QUEUED)),
+    exists().where(copy.c.seq == exchange.c.seq, copy.c.state.not_in(("sent", "dropped"))),
     exists().where(replay_item.c.seq == exchange.c.seq, OUTSTANDING),
 )
 

@@ -16,7 +16,7 @@ from swexchange.core.identity import first_id
 from swexchange.core.model import Kind
 from swexchange.core.reconcile import bounds
 from swexchange.store.ledger import POSITIONS
-from swexchange.store.tables import batch, copy, exchange
+from swexchange.store.tables import COPY_STATES, batch, copy, exchange
 
 SLICE = timedelta(hours=1)  # of a day in one query: no reader stays in SQLite's way for long
 
@@ -65,7 +65,8 @@ def copies_within(span: Span) -> ColumnElement[bool]:
 is_message, is_receipt = copy.c.kind == str(Kind.MESSAGE), copy.c.kind == str(Kind.RECEIPT)
 is_owed = or_(copy.c.state.in_(("due", "queued")), and_(copy.c.state.is_(None), batch.c.settled_at.is_(None)))
 is_dropped = copy.c.state == "dropped"
-copy_stands = case((is_owed, "owed"), (is_dropped, "dropped"), else_="delivered")
+is_no_state = copy.c.state.not_in(COPY_STATES)  # somebody changed it: nobody sends what stands so, nor knows if it was
+copy_stands = case((is_owed, "owed"), (is_dropped, "dropped"), (is_no_state, "unknown"), else_="delivered")
 of_batch = batch.c.id == copy.c.seq // POSITIONS
 copies_with_batch = copy.outerjoin(batch, of_batch)
 copies_with_exchange = copies_with_batch.join(exchange, exchange.c.seq == copy.c.seq)

@@ -37,6 +37,8 @@ NOT_ACCEPTED, WAITING, DUE = text("outcome <> 'accepted'"), text("outcome = 'wai
 QUEUED = text("state = 'queued'")
 OUTSTANDING, REPLAYED = text("state IN ('open', 'sending')"), text("state = 'sent'")
 
+COPY_STATES = ("sent", "due", "queued", "dropped")  # what copy.state may say; any other word means nothing to anybody
+
 Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number must be INTEGER
 
 batch = Table(

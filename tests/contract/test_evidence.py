@@ -388,6 +388,20 @@ def test_a_parent_that_no_event_confirms_is_named(
     assert answer.exchange_id in found.place
 
 
+def test_a_copy_in_no_state_that_there_is_is_named(
+    database: Database, log: Evidence, sealer: Sealer, sealed: list[str]
+) -> None:
+    """A copy's state is no part of a leaf, since it changes; but only four words are any."""
+    change(
+        database,
+        "UPDATE copy SET state = 'sent' WHERE n = 0",
+        f"UPDATE copy SET state = 'lost' WHERE seq = (SELECT seq FROM exchange WHERE exchange_id = '{sealed[9]}')",
+    )
+    (found,) = problems(log, sealer)
+    assert sealed[9] in found.place
+    assert "no state" in found.what
+
+
 def test_messages_that_are_not_sealed_are_compared_with_their_digests(
     database: Database, log: Evidence, ledger: FullLedger, sealed: list[str]
 ) -> None:

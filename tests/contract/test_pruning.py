@@ -20,7 +20,7 @@ from swexchange.evidence.archive_file import ArchiveFile, Damaged
 from swexchange.evidence.archive_search import find, search
 from swexchange.store import FullLedger, open_audit_log, open_history, open_holds
 from swexchange.store.pruning import AT_ONCE
-from tests.contract.conftest import Database
+from tests.contract.conftest import Database, change
 from tests.contract.exchanges import (
     ALICE,
     BOB,
@@ -113,6 +113,15 @@ def test_what_is_open_stays(database: Database, ledger: FullLedger, place: Place
         link.commit()
     assert place.prune() == 3
     assert with_bytes(database) == {"UNSETTLED", "WAITING", names[-1]}
+
+
+def test_what_stands_in_no_state_that_there_is_stays(database: Database, ledger: FullLedger, place: Place) -> None:
+    """Nobody knows whether it was sent: its bytes must not go."""
+    deliver(ledger, accepted("ODD"), accepted("DONE"))
+    change(database, "UPDATE copy SET state = 'lost' WHERE kind = 'message' AND seq = (SELECT min(seq) FROM exchange)")
+    place.archive()
+    assert place.prune() == 1
+    assert with_bytes(database) == {"ODD"}
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,23 @@ def test_an_accepted_message_without_a_copy_is_not_accounted_for(
     assert whats(found.items) == [(Side.SENDER, Standing.WRONG, "M2", "was accepted, and no copy of it stands here")]
 
 
+@pytest.mark.parametrize("kind", ["message", "receipt"])
+def test_a_copy_in_no_state_that_there_is_is_not_called_delivered(
+    ledger: FullLedger, tally: Tally, database: Database, kind: str
+) -> None:
+    """Somebody wrote another word there: nobody sends the copy any more, and the sums must not hold."""
+    deliver(ledger, accepted("M1"), accepted("M2"))
+    change(database, f"UPDATE copy SET state = 'given' WHERE kind = '{kind}' AND seq = (SELECT max(seq) FROM exchange)")
+    found = account(tally, DAY, ALICE)
+    name = "accepted" if kind == "message" else "receipts"
+    (sums,) = [one for one in found.equations if one.name == name]
+    assert (sums.total, sums.parts["delivered"], sums.holds) == (2, 1, False)
+    (item,) = found.items
+    assert (item.standing, item.message_id) == (Standing.WRONG, "M2")
+    assert not account(tally, DAY, CUSTOMS).holds or kind == "receipt"
+    assert len(tally.lines(DAY, CUSTOMS, Side.RECEIVER)) == (1 if kind == "message" else 2)
+
+
 def test_what_nobody_signed_counts_for_whose_exchange_it_came_through(ledger: FullLedger, tally: Tally) -> None:
     deliver(ledger, replace(rejected(b"<junk/>", BOB), sender="", copies=()))
     assert str(account(tally, DAY, BOB).equations[0]) == "received 1 = accepted 0 + rejected 1 + waiting 0 + held 0"
