@@ -35,12 +35,21 @@ from swexchange.core.model import Copy, Event, Fate, Happening
 from swexchange.errors import DamagedRow
 from swexchange.store import rows
 from swexchange.store.database import Database
-from swexchange.store.fates import copy_in, has_come, is_due, named_copy, note, note_failed, put_off, this_copy
+from swexchange.store.fates import (
+    FARTHEST_LEASE,
+    copy_in,
+    has_come,
+    is_due,
+    named_copy,
+    note,
+    note_failed,
+    put_off,
+    this_copy,
+)
 from swexchange.store.ledger import POSITIONS, copies_query
 from swexchange.store.readable import OnDamage, ignore, readable, sort_out
 from swexchange.store.tables import DUE, QUEUED, batch, copy, exchange, upstream
 
-FARTHEST_LEASE = 3600 * 1_000_000  # microseconds: one that ends later was taken by a clock that was wrong
 Key = tuple[int, int]
 """Number of an exchange, and of a copy among its copies."""
 

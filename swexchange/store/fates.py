@@ -24,6 +24,7 @@ from swexchange.store import rows
 from swexchange.store.tables import copy, event, exchange
 
 FIRST_PAUSE, LONGEST_PAUSE = 10_000_000, 600_000_000  # microseconds between two attempts for a copy
+FARTHEST_LEASE = 3600 * 1_000_000  # microseconds: one that ends later was taken by a clock that was wrong
 
 EVENT_OF_FATE = {Fate.RETURNED: Event.RETURNED, Fate.REFUSED: Event.REFUSED, Fate.UNKNOWN: Event.UNCONFIRMED}
 

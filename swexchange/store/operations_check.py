@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, or_, select
 
 from swexchange.core.model import Event
 from swexchange.store.archive_tables import hold
 from swexchange.store.operations import HELD, REPLAYED, hold_told, replay_told
 from swexchange.store.replays import digest_of
-from swexchange.store.tables import THE_LOG, event, replay, replay_log
+from swexchange.store.tables import THE_LOG, event, exchange, replay, replay_item, replay_log
 
 Told = Mapping[str, Any]
 Happened = dict[tuple[str, str, int], list[Told]]  # by subject, event and time
@@ -109,3 +109,33 @@ def _replays(connection: Connection) -> Iterator[tuple[str, str]]:
             yield f"replay {number}", f"its row says that it is {state}, the last that is recorded of it: {happened}"
         if digest and digest_of(connection, number) != (items, bytes(digest)):
             yield f"replay {number}", "its items are not those that were planned"
+    for query, what in _ITEMS:
+        for number, count in connection.execute(query):
+            yield f"replay {number}", what.format(count)
+
+
+def _of_log(*kinds: str) -> ColumnElement[bool]:
+    """Whether the log has an event of the item's exchange that this replay sent something of a kind, or what it did."""
+    about = event.c.exchange_id == exchange.c.exchange_id, event.c.event == str(Event.REPLAYED)
+    begins = (event.c.detail.startswith(replay_item.c.replay_id.concat(f" {kind} ")) for kind in kinds)
+    return exists().where(*about, or_(*begins) if kinds else event.c.detail.startswith(replay_item.c.replay_id))
+
+
+def _items(*these: ColumnElement[bool]) -> Select[Any]:
+    """Replays with the number of such items, among those whose exchange was not pruned since."""
+    query = select(replay_item.c.replay_id, func.count())
+    query = query.join_from(replay_item, exchange, exchange.c.seq == replay_item.c.seq)
+    return query.where(*these).group_by(replay_item.c.replay_id).order_by(replay_item.c.replay_id)
+
+
+_ITEM_STATES = ("planned", "open", "sending", "sent", "failed", "left", "unknown")
+# An item is marked in one transaction with its events. One that was given up in a run's hand may be sent all the same.
+_was_sent, _may_be_sent = replay_item.c.state == "sent", replay_item.c.state.in_(("sent", "unknown"))
+_ITEMS = (
+    (_items(replay_item.c.state.not_in(_ITEM_STATES)), "{} items stand in no state that there is"),
+    (_items(_was_sent, ~_of_log()), "its rows say that {} items were sent, the log does not"),
+    (
+        _items(~_may_be_sent, _of_log("message", "receipt", "queued")),
+        "its rows say that {} items were not sent, the log that they were: another run would send them again",
+    ),
+)

@@ -18,6 +18,7 @@ from swexchange.errors import ConfigFault
 from swexchange.store import rows
 from swexchange.store.archive_tables import taken
 from swexchange.store.database import Database
+from swexchange.store.fates import FARTHEST_LEASE
 from swexchange.store.operations import note_replay
 from swexchange.store.readable import Partly, read_json, readable
 from swexchange.store.tables import exchange, replay, replay_item, replay_log
@@ -184,8 +185,9 @@ def row_of(connection: Connection, replay_id: str, *, lock: bool = False) -> row
 
 
 def is_leased(row: rows.Row, at: int) -> bool:
-    """Whether somebody is running it."""
-    return row["lease_until"] is not None and bool(row["lease_until"] > at)
+    """Whether somebody is running it; nobody whose clock is right takes a lease for longer."""
+    until = row["lease_until"]
+    return isinstance(until, int) and at < until <= at + FARTHEST_LEASE
 
 
 def digest_of(connection: Connection, replay_id: str) -> tuple[int, bytes]:

@@ -84,6 +84,11 @@ def test_who_did_what_and_why_are_entries_of_the_log(
         ("UPDATE replay SET planned_by = 'bob' WHERE state = 'done'", "another planner than the log"),
         ("UPDATE replay SET state = 'planned' WHERE state = 'done'", "its row says that it is planned"),
         ("UPDATE replay_item SET targets = '[]'", "its items are not those that were planned"),
+        (
+            "UPDATE replay_item SET state = 'failed' WHERE state = 'sent'",
+            "1 items were not sent, the log that they were",
+        ),
+        ("UPDATE replay_item SET state = 'hidden'", "1 items stand in no state that there is"),
         ("DELETE FROM replay WHERE state = 'done'", "its row of that was removed"),
         (
             "INSERT INTO replay_log (replay_id, at, event, who, detail) SELECT id, 1, 'aborted', 'bob', '' FROM replay",
@@ -98,6 +103,21 @@ def test_a_changed_row_of_a_replay_is_named(
     change(database, statement)
     found = troubles(log, sealer)
     assert [one for one in found if one.startswith(f"replay {number} ") and said in one], found
+
+
+def test_an_item_that_is_called_sent_and_was_not_is_named(
+    database: Database, ledger: FullLedger, log: Evidence, sealer: Sealer
+) -> None:
+    """A run would pass it by, and its replay be called done."""
+    deliver(ledger, accepted())
+    with open_replays(database.url) as replays:
+        made = replays.begin(Plan("resend", {}, RULES, ANN), NOW)
+        replays.freeze(made, [Item(65536, Does.SEND, (Target(Kind.MESSAGE, CUSTOMS, True),))])
+        replays.seal(made, {}, ANN, after(seconds=1))
+    assert sum(sealer.seal_all())
+    assert troubles(log, sealer) == []
+    change(database, "UPDATE replay_item SET state = 'sent'")
+    assert troubles(log, sealer) == [f"replay {made} its rows say that 1 items were sent, the log does not"]
 
 
 @pytest.mark.usefixtures("number")

@@ -28,7 +28,7 @@ from swexchange.store import (
     open_running,
 )
 from swexchange.store.replays import Plan
-from tests.contract.conftest import Database
+from tests.contract.conftest import Database, change
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, NOW, PORT, RULES, accepted, after, deliver, record, rejected
 from tests.contract.place import sealer_of
 
@@ -270,6 +270,20 @@ def test_nobody_else_runs_it_while_the_lease_lasts(replays: Replays, runs: Runs,
     assert [p.seq for p in two.claim(-1, 100, after(minutes=4))] == seqs
     one.end("late", after(minutes=4), complete=True)
     assert replays.get(number).state == "running"
+
+
+@pytest.mark.parametrize("until", ["lease_until + 31536000000000", "'never'"])
+def test_a_lease_that_no_run_could_have_taken_holds_nobody_back(
+    replays: Replays, runs: Runs, seqs: list[int], database: Database, until: str
+) -> None:
+    """Its clock was a year ahead, or somebody changed the row: an operator could wait for ever."""
+    if until == "'never'" and database.kind == "postgresql":
+        until = "9223372036854775807"
+    number = planned(replays, seqs)
+    taken(runs, number)
+    change(database, f"UPDATE replay SET lease_until = {until}")
+    two = taken(runs, number, "two", minute=2)
+    assert [p.seq for p in two.claim(-1, 100, after(minutes=2))] == seqs
 
 
 def test_what_a_dead_run_had_in_hand_is_sent_again(replays: Replays, runs: Runs, seqs: list[int]) -> None:
