@@ -58,7 +58,7 @@ class Archives(Evidence):
         query = select(sealed).where(sealed.c.first_leaf >= leaf, sealed.c.leaves > 0)
         with self._reading() as connection:
             found = connection.execute(query.order_by(sealed.c.first_leaf).limit(most)).mappings().all()
-        return [Span(**{**row, "kind": Kind(row["kind"])}) for row in found]
+        return [leaves.span_of(row) for row in found]
 
     def records(self, span: Span) -> Iterator[Record]:
         """The leaves of a span in order, with all that belongs to them; few are in memory at a time."""

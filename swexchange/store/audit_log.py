@@ -176,10 +176,12 @@ class AuditLog(Database):
         """Every upstream that was ever forwarded to."""
         with self._reading() as connection:
             found = connection.execute(select(upstream).order_by(upstream.c.name)).mappings().all()
-        return [
-            UpstreamTrail(row["name"], rows.moment(row["held_until"]), standing_of(row), sample_of(row))
-            for row in found
-        ]
+        return [_upstream_trail(row) for row in found]
+
+
+def _upstream_trail(row: rows.Row) -> UpstreamTrail:
+    with readable(upstream, row["name"]):
+        return UpstreamTrail(row["name"], rows.moment(row["held_until"]), standing_of(row), sample_of(row))
 
 
 _later = exchange.alias("later")

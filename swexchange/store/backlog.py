@@ -266,10 +266,10 @@ def standing_of(row: rows.Row) -> Standing:
     with readable(upstream, row["name"]):
         return Standing(
             state=State(row["breaker"]),
-            reason=row["reason"],
+            reason=str(row["reason"]),
             since=rows.moment_if(row["since"]),
             last_success=rows.moment_if(row["last_success"]),
-            sent=row["sent"],
+            sent=row["sent"] + 0,  # no number: an error here, not wherever it is counted on
             pace=row["pace"] / 3600,
         )
 
@@ -278,7 +278,8 @@ def sample_of(row: rows.Row) -> Sample | None:
     """The earlier look at an upstream's backlog, from its row."""
     if row["sampled_at"] is None:
         return None
-    return Sample(rows.moment(row["sampled_at"]), row["sampled_backlog"], row["sampled_sent"], row["sampled_stored"])
+    numbers = (row[name] + 0 for name in ("sampled_backlog", "sampled_sent", "sampled_stored"))
+    return Sample(rows.moment(row["sampled_at"]), *numbers)
 
 
 def _told(standing: Standing) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Evidence(Database):
         """All sealed spans in the order of their leaves."""
         with self._reading() as connection:
             found = connection.execute(select(sealed).order_by(sealed.c.first_leaf, sealed.c.leaves)).mappings().all()
-        return [Span(**{**row, "kind": Kind(row["kind"])}) for row in found]
+        return [leaves.span_of(row) for row in found]
 
     def gone(self) -> Set[int]:
         """The spans, by their first leaves, of which rows were pruned."""

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, LargeBinary, func, select
 from swexchange.core.log import Kind, Leaf, Record, Span
 from swexchange.core.model import Kind as Copied
 from swexchange.core.rules_manifest import digest_of
-from swexchange.store import entries
-from swexchange.store.evidence_tables import rules
+from swexchange.store import entries, rows
+from swexchange.store.evidence_tables import rules, sealed
 from swexchange.store.ledger import POSITIONS
+from swexchange.store.readable import readable
 from swexchange.store.tables import ADDED, NOTHING, batch, copy, event, exchange
 
 PAGE = 100  # exchanges read at once to be sealed, which does not pause within
@@ -29,6 +30,15 @@ _exchanges_with_digests = _exchanges.add_columns(func.sha256(exchange.c.body, ty
 _copies = select(*(copy.c[name] for name in entries.COPY_COLUMNS)).where(copy.c.n < ADDED)
 _events = select(*(event.c[name] for name in entries.EVENT_COLUMNS))
 _rules = select(*(rules.c[name] for name in entries.RULES_COLUMNS), rules.c.manifest)
+
+
+def span_of(row: rows.Row) -> Span:
+    """A span from its row of `sealed`. Raises DamagedRow."""
+    with readable(sealed, f"{row['kind']} {row['first']}"):
+        numbers = [row[name] for name in ("first", "last", "first_leaf", "leaves")]
+        if not all(isinstance(number, int) for number in numbers):
+            raise TypeError("one of its numbers is none")
+        return Span(Kind(row["kind"]), *numbers)
 
 
 def seqs(first: int, last: int) -> tuple[int, int]:

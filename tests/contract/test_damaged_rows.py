@@ -10,12 +10,23 @@ import pytest
 from click.testing import CliRunner, Result
 
 from swexchange.cli import cli
+from swexchange.core.breaker import Standing
 from swexchange.core.codes import HELD
+from swexchange.core.forecast import Sample
 from swexchange.core.model import Finding, Kind
 from swexchange.core.replay import Does, Item, Target
 from swexchange.core.search import Filter
 from swexchange.errors import DamagedRow
-from swexchange.store import FullLedger, Runner, open_audit_log, open_holds, open_replays, open_running
+from swexchange.store import (
+    FullLedger,
+    Runner,
+    open_archives,
+    open_audit_log,
+    open_backlog,
+    open_holds,
+    open_replays,
+    open_running,
+)
 from swexchange.store.file_pruning import FilePruning
 from swexchange.store.replays import Plan
 from tests.contract.conftest import Database, change
@@ -169,3 +180,22 @@ def test_a_copy_of_no_kind_is_named(database: Database, exchange: str) -> None:
     result = said(database, "audit", "show", exchange)
     assert result.exit_code == 3
     assert f"copy of exchange {exchange} to {CUSTOMS} cannot be read" in result.stderr
+
+
+@pytest.mark.parametrize("column", ["sampled_at", "sampled_backlog", "held_until", "sent", "pace"])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_upstream_whose_numbers_are_none_is_named(database: Database, column: str) -> None:
+    with open_backlog(database.url) as backlog:
+        backlog.hold("province", "one", NOW, 10)
+        backlog.tell("province", Standing(), Sample(NOW, 0, 0, 0))
+    change(database, f"UPDATE upstream SET {column} = 'many'")
+    with open_audit_log(database.url) as log, pytest.raises(DamagedRow, match="upstream province cannot be read"):
+        log.upstreams()
+
+
+def test_a_span_of_no_kind_is_named(database: Database) -> None:
+    change(database, "INSERT INTO sealed VALUES ('letter', 1, 1, 0, 1)")
+    with open_archives(database.url) as log:
+        for read in (log.spans, lambda: log.spans_from(0)):
+            with pytest.raises(DamagedRow, match="sealed letter 1 cannot be read"):
+                read()
