@@ -98,6 +98,7 @@ class Foe:
         self.greets = True  # else it takes connections and says nothing
         self.drip = 0.0  # seconds before each byte of its greeting
         self.frame_max = FRAME_MAX
+        self.lets_go = True  # else it does not answer consumers who want to close
         self.published: list[Published] = []
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -188,6 +189,8 @@ class Foe:
                 line.consumer = asked.method.consumer_tag
                 line.send(spec.Basic.ConsumeOk(line.consumer))
                 self.on_open(line)
+            case spec.Channel.Close() | spec.Connection.Close() if line.consumer and not self.lets_go:
+                pass
             case spec.Channel.Close():
                 line.send(spec.Channel.CloseOk())
             case spec.Connection.Close():

@@ -47,8 +47,11 @@ def forwarding(
     rules: Callable[[], Rulebook],
     observer: Observer,
     on_end: Callable[[], object],
-) -> Iterator[None]:
-    """Forward to an upstream meanwhile; `on_end` is called should that end by itself, and what ended it is raised."""
+) -> Iterator[Forwarder]:
+    """Forward to an upstream meanwhile, unless it is stopped before.
+
+    `on_end` is called should that end by itself, and what ended it is raised.
+    """
     there = upstream_server(settings, name)
     with (
         open_backlog(settings.database_url, observer.damaged) as backlog,
@@ -68,7 +71,7 @@ def forwarding(
         running = thread.submit(forwarder.run)
         running.add_done_callback(lambda _: on_end())
         try:
-            yield
+            yield forwarder
         finally:
             forwarder.stop()
         running.result()

@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -51,13 +51,17 @@ def work(settings: Settings, number: int, upstream: str) -> None:
         rules_file = RulesFile(Path(settings.routes), load, observer.reloaded, observer.not_reloaded, time.monotonic)
         links = partial(_links, settings, rules_file, upstream)
         worker = _worker(settings, links, ledger, attempts, rules_file, observer)
-        stopping = _stop_on_signals(worker, observer, rules_file)
+        stops: list[Callable[[], object]] = [worker.stop]
+        stopping = _stop_on_signals(stops, observer, rules_file)
         if settings.metrics_port:
             metrics.serve(settings.metrics_port + number)
         _settle_memory()
         observer.started(rules_file.current(), number)
         if upstream:
-            stack.enter_context(forwarding(settings, upstream, lambda: rules_file.latest, observer, worker.stop))
+            forward = forwarding(settings, upstream, lambda: rules_file.latest, observer, worker.stop)
+            stops.append(stack.enter_context(forward).stop)  # side by side: each may have to wait for another broker
+            if stopping:  # asked before it was there to be told
+                stops[-1]()
         worker.run()
     if not stopping:
         observer.spent(_resident_mb())
@@ -87,14 +91,15 @@ def _worker(
     )
 
 
-def _stop_on_signals(worker: Worker, observer: Observer, rules_file: RulesFile) -> list[bool]:
+def _stop_on_signals(stops: Sequence[Callable[[], object]], observer: Observer, rules_file: RulesFile) -> list[bool]:
     """Connect the signals; the list is empty as long as nobody asked to stop."""
     asked: list[bool] = []
 
     def stop() -> None:
         asked.append(True)
         observer.stopping()
-        worker.stop()
+        for one in stops:
+            one()
 
     on_signals(stop=stop, reload=rules_file.expire)
     return asked
