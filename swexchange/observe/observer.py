@@ -216,8 +216,9 @@ class Observer:
 
     def recovered(self) -> None:
         """The first step without trouble after trouble."""
-        self._log.info("recovered", after_s=round(self._outage.seconds, 1), failures=self._outage.failures)
-        self._outage.end()
+        seconds, failures = self._outage.seconds, self._outage.failures
+        if self._outage.end():
+            self._log.info("recovered", after_s=round(seconds, 1), failures=failures)
         self._manager.notify("STATUS=working")
         flush_logs()
 

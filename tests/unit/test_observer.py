@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from swexchange.errors import BrokerLost, DamagedRow, StoreDown
 from swexchange.observe.metrics import Metrics, SealerMetrics
 from swexchange.observe.observer import Observer
-from swexchange.observe.outage import AGAIN, Outage
+from swexchange.observe.outage import AGAIN, MOST, Outage
 from swexchange.pipeline import Report
 
 
@@ -85,6 +85,22 @@ def test_a_day_of_outage_is_told_every_five_minutes() -> None:
     outage.end()
     assert (outage.seconds, outage.failures) == (0.0, 0)
     assert outage.failed("away"), "the next outage is told at once"
+
+
+def test_a_neighbour_that_comes_and_goes_does_not_flood_the_log(
+    observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upstream in bad hands ends every link after a second, each time with another text."""
+    now = [0.0]
+    monkeypatch.setattr(observer, "_outage", Outage(lambda: now[0]))
+    with capture_logs() as events:
+        for n in range(3600):
+            observer.trouble(BrokerLost(f"RabbitMQ said 541: {n}"), 0.3)
+            now[0] += 1
+            observer.recovered()
+    told = [event["event"] for event in events]
+    assert told[:4] == ["trouble", "recovered"] * 2, "the first are told at once"
+    assert told.count("trouble") == told.count("recovered") <= 12 * (MOST + 1)
 
 
 def test_trouble_says_since_when_and_its_end_how_long_it_was(metrics: Metrics, observer: Observer) -> None:
