@@ -129,10 +129,8 @@ def audit(
     The first `archived` leaves lie in archive files; of the spans `gone`, by their first leaves, rows were pruned.
     `compare` may do its tasks elsewhere and at once: they are most of the work.
     """
-    head = log.head()
-    found.size = head.size if head else 0
+    found.size, spans = _sealed(log)
     tile = lru_cache(maxsize=64)(log.tile)
-    spans = log.spans()
     yield from _gaps(spans, found.size)
     tasks = (Task(part, archived, {span.first_leaf for span in part} & gone) for part in _parts(spans))
     for done in compare(tasks) if compare else (task.compare(log) for task in tasks):
@@ -166,6 +164,14 @@ def audit_unsealed(log: Log, found: Findings) -> Iterator[Problem]:
                 found.deleted += 1
             elif leaf.body:
                 yield Problem(_name(span, (leaf.number, leaf.exchange_id)), leaf.body)
+
+
+def _sealed(log: Log) -> tuple[int, Sequence[Span]]:
+    """The size of the log and its spans: looked at again until nothing was sealed in between."""
+    while True:
+        head, spans = log.head(), log.spans()
+        if head == log.head():
+            return head.size if head else 0, spans
 
 
 Tile = Callable[[int, int], bytes]
@@ -266,6 +272,8 @@ def _tiles(tile: Tile, size: int) -> Iterator[Problem]:
 
 def _checkpoints(log: Log, tile: Tile, keys: Sequence[Verifier], found: Findings) -> Iterator[Problem]:
     for signed in log.checkpoints():
+        if signed.size > found.size:
+            return  # made since
         found.checkpoints += 1
         yield from _fits(tile, keys, signed.note, f"checkpoint {signed.size}", found.size, signed.size)
 

@@ -267,6 +267,26 @@ def test_settling_and_resending_change_no_leaf(log: Evidence, ledger: FullLedger
     assert problems(log, sealer) == []
 
 
+@pytest.mark.parametrize("before", ["spans", "checkpoints"])
+def test_what_is_sealed_while_the_log_is_verified_is_no_problem(
+    log: Evidence, ledger: FullLedger, sealer: Sealer, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """A daemon seals every minute, also between two looks of an audit."""
+    fill(ledger, 5)
+    sealer.seal()
+    read, numbers = getattr(log, before), count(100)
+
+    def late() -> object:
+        if (number := next(numbers)) < 102:
+            deliver(ledger, accepted(f"L{number}"))
+            sealer.seal()
+        return read()
+
+    monkeypatch.setattr(log, before, late)
+    assert problems(log, sealer) == []
+    assert next(numbers) > 100
+
+
 # -- tampering
 
 
