@@ -96,6 +96,8 @@ def checkpoint(settings: Settings) -> None:
 def verify(settings: Settings, keys: tuple[str, ...], kept: tuple[str, ...], as_json: bool) -> None:
     """Compare the whole log with the rows it is about; name each that was changed, removed or added.
 
+    So is each row of the index by business key, which is no part of the log.
+
     By itself a database can only show that it fits together. Whether its end was rewritten shows
     a checkpoint that somebody else kept: a witness, a sender with a bundle, a printed one.
     Uses all cores. Exit code 1: something does not fit.

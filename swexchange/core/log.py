@@ -43,6 +43,20 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySum:
+    """What rows of the index by business key add up to, or the keys of exchanges: equal where they are the same."""
+
+    rows: int = 0
+    weight: int = 0  # means nothing by itself
+
+    def __add__(self, other: KeySum) -> KeySum:
+        return KeySum(self.rows + other.rows, self.weight + other.weight)
+
+    def __sub__(self, other: KeySum) -> KeySum:
+        return KeySum(self.rows - other.rows, self.weight - other.weight)
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A leaf with what its entry gives by digests: of an exchange what was sent and answered, of others nothing."""
 

@@ -6,15 +6,17 @@ checkpoints against keys, and against checkpoints that somebody else kept.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
+from itertools import starmap
 from typing import Protocol
 
 from swexchange.core import merkle
 from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Verifier, trusted
-from swexchange.core.log import Kind, Leaf, Signed, Span
+from swexchange.core.log import KeySum, Kind, Leaf, Signed, Span
 from swexchange.core.tiles import WIDTH, TileTree, split, widths
 
 EVERYTHING = 2**62  # leaves
@@ -42,6 +44,15 @@ class Log(Protocol):
 
     def pending(self, most: int, *, everywhere: bool = False) -> Sequence[Span]:
         """Spans to seal next, of some `most` leaves."""
+
+    def key_sum(self, spans: Iterable[Span], seed: int) -> KeySum:
+        """What the business keys of these spans' exchanges add up to; of details that cannot be read, anything."""
+
+    def key_sum_beside(self, spans: Iterable[Span], seed: int) -> KeySum:
+        """What the index by business key adds up to at this moment, without the exchanges in none of these spans."""
+
+    def badly_indexed(self) -> Iterator[tuple[str, str]]:
+        """Rows that the index lacks, or has too many: of which exchange, and what. Slow, and right at any moment."""
 
     def badly_matched(self) -> Sequence[str]:
         """Answers that came before their parent, whose rows now say other than their MATCHED event and their parent."""
@@ -84,6 +95,7 @@ class Compared:
     deleted: int = 0  # as in Findings, each of them
     archived: int = 0
     gone: int = 0
+    keys: KeySum = field(default_factory=KeySum)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -94,6 +106,7 @@ class Task:
     spans: Sequence[Span]
     archived: int  # so many leaves of the log lie in archive files
     gone: Set[int]  # the spans of which rows were pruned, by their first leaves
+    seed: int  # of KeySums: they can be compared where it is the same
 
     def compare(self, log: Log) -> Compared:
         """Do it. Raises StoreDown."""
@@ -107,6 +120,7 @@ class Task:
             done.leaves += span.leaves
             if in_archive:
                 done.archived += done.deleted - deleted
+        done.keys = log.key_sum(self.spans, self.seed)
         return done
 
 
@@ -132,27 +146,31 @@ def audit(
     found.size, spans = _sealed(log)
     tile = lru_cache(maxsize=64)(log.tile)
     yield from _gaps(spans, found.size)
-    tasks = (Task(part, archived, {span.first_leaf for span in part} & gone) for part in _parts(spans))
+    # What comes after this moment counts on neither side. What is pruned after it makes a difference, which is looked
+    # into: each exchange together with its rows, so that none is named for it.
+    seed = secrets.randbits(62)  # nobody who changes rows knows it
+    unexplained = log.key_sum_beside(spans, seed)
+    tasks = (Task(part, archived, {span.first_leaf for span in part} & gone, seed) for part in _parts(spans))
     for done in compare(tasks) if compare else (task.compare(log) for task in tasks):
         found.deleted += done.deleted
         found.archived += done.archived
         found.gone += done.gone
+        unexplained -= done.keys
         yield from done.problems
         advance(done.leaves)
+    if unexplained != KeySum():
+        yield from starmap(Problem, log.badly_indexed())
     yield from _tiles(tile, found.size)
     yield from _checkpoints(log, tile, keys, found)
     yield from _known(tile, keys, known, found.size)
+    came_before = "its rows say other than the log of its outcome, parent or copy: it came before what it answers"
     for exchange in log.badly_matched():
-        yield Problem(
-            f"exchange {exchange}",
-            "its rows say other than the log of its outcome, parent or copy: it came before what it answers",
-        )
+        yield Problem(f"exchange {exchange}", came_before)
     for exchange in log.badly_added():
         yield Problem(f"exchange {exchange}", "it has a further copy that no REPLAYED event confirms")
     for exchange in log.badly_standing():
         yield Problem(f"exchange {exchange}", "it has a copy in no state that there is: nobody sends it")
-    for place, what in log.badly_recorded():
-        yield Problem(place, what)
+    yield from starmap(Problem, log.badly_recorded())
 
 
 def audit_unsealed(log: Log, found: Findings) -> Iterator[Problem]:

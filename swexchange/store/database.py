@@ -49,11 +49,15 @@ class Database:
             return int(connection.exec_driver_sql(_PAGES if is_sqlite(connection) else _SIZE).scalar_one())
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with faults(self._where), self._reader.begin() as connection:
-            if is_sqlite(connection):
-                require_same_files(connection)  # else what others have written since would never be seen
-            yield connection
+    def _reading(self, *, snapshot: bool = False) -> Iterator[Connection]:
+        """A transaction; in a snapshot all its statements see one moment, as SQLite's always do."""
+        with faults(self._where), self._reader.connect() as connection:
+            if snapshot and not is_sqlite(connection):
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                if is_sqlite(connection):
+                    require_same_files(connection)  # else what others have written since would never be seen
+                yield connection
 
     @contextmanager
     def _writing(self, *, synced: bool = True) -> Iterator[Connection]:

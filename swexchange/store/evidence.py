@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, or_, select, text, update
 
-from swexchange.core.log import Exhibit, Kind, Leaf, LogState, Signed, Span
+from swexchange.core.log import Exhibit, KeySum, Kind, Leaf, LogState, Signed, Span
 from swexchange.core.model import Event, Outcome
 from swexchange.core.model import Kind as Copied
-from swexchange.store import leaves, rows
+from swexchange.store import key_index, leaves, rows
 from swexchange.store.archive_tables import gone, taken
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
@@ -131,6 +131,36 @@ class Evidence(Database):
         """So many leaves cover all of an exchange that is sealed; 0 = it is not, or there is none. Quick."""
         with self._reading() as connection:
             return sealed_until(connection, exchange_id)
+
+    def key_sum(self, spans: Iterable[Span], seed: int) -> KeySum:
+        """What the business keys of these spans' exchanges add up to."""
+        with self._reading(snapshot=True) as connection:
+            return key_index.sum_of(connection, leaves.runs(spans), seed)
+
+    def key_sum_beside(self, spans: Iterable[Span], seed: int) -> KeySum:
+        """What the index by business key adds up to at this moment, without the exchanges in none of these spans."""
+        with self._reading(snapshot=True) as connection:
+            others = key_index.pages(connection, leaves.between(leaves.runs(spans)))
+            return key_index.whole_sum(connection, seed) - key_index.sum_of(connection, others, seed)
+
+    def badly_indexed(self) -> Iterator[tuple[str, str]]:
+        """Rows that the index by business key lacks, or has too many: of which exchange, and what.
+
+        Reads all exchanges and all of the index, page by page, each in a snapshot.
+        """
+        start: int | None = key_index.LOWEST
+        while start is not None:
+            with self._reading(snapshot=True) as connection:
+                troubles, start = key_index.not_indexed(connection, start)
+            yield from troubles
+        last = None
+        while True:
+            with self._reading(snapshot=True) as connection:
+                found = key_index.page_of_index(connection, last)
+            if not found:
+                return
+            yield from key_index.unexplained(found)
+            last = found[-1].value, found[-1].name, found[-1].seq
 
     def badly_matched(self) -> Sequence[str]:
         """Answers that came before their parent, whose rows now say other than their MATCHED event and their parent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, func, select
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, LargeBinary, func, select
 from swexchange.core.log import Kind, Leaf, Record, Span
 from swexchange.core.model import Kind as Copied
 from swexchange.core.rules_manifest import digest_of
-from swexchange.store import entries, rows
+from swexchange.store import entries, key_index, rows
 from swexchange.store.evidence_tables import rules, sealed
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.readable import readable
@@ -44,6 +44,27 @@ def span_of(row: rows.Row) -> Span:
 def seqs(first: int, last: int) -> tuple[int, int]:
     """The lowest and highest possible `exchange.seq` of batches."""
     return first * POSITIONS, last * POSITIONS + POSITIONS - 1
+
+
+def runs(spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """As `seqs`, of all runs of neighbouring batches that spans consist of, in order."""
+    found: list[tuple[int, int]] = []
+    for span in sorted((span for span in spans if span.kind is Kind.BATCH), key=lambda span: span.first):
+        first, last = seqs(span.first, span.last)
+        if found and found[-1][1] + 1 == first:
+            first = found.pop()[0]
+        found.append((first, last))
+    return found
+
+
+def between(found: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is before, between and behind such runs."""
+    low = key_index.LOWEST
+    for first, last in found:
+        if low < first:
+            yield low, first - 1
+        low = last + 1
+    yield low, key_index.HIGHEST
 
 
 def exchanges(connection: Connection, first: int, last: int, most: int, *, bodies: bool = False) -> list[Leaf]:
