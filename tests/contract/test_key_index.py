@@ -200,6 +200,19 @@ def test_rows_of_pruned_exchanges_are_no_problem(place: Place, ledger: FullLedge
     assert place.log.key_sum_beside(place.log.spans(), 7) == KeySum()
 
 
+def test_both_sides_are_read_at_one_moment(
+    log: Evidence, ledger: FullLedger, messages: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = key_index.sum_of
+
+    def late(*arguments: Any) -> KeySum:
+        deliver(ledger, keyed("LATE"))
+        return read(*arguments)
+
+    monkeypatch.setattr(key_index, "sum_of", late)
+    assert log.key_sum_beside([], 7) == KeySum()
+
+
 # -- how it is done
 
 

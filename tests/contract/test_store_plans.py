@@ -18,6 +18,8 @@ from sqlalchemy import Engine, event
 
 from swexchange.core.identity import claim, lookups
 from swexchange.core.lanes import Weights
+from swexchange.core.log import Kind as LeafKind
+from swexchange.core.log import Span
 from swexchange.core.model import BusinessKey, Fate, Kind
 from swexchange.core.replay import Does, Done, Item, Target
 from swexchange.core.search import State
@@ -222,3 +224,14 @@ def test_how_far_the_log_is_takes_no_look_at_all_of_it(url: str, statements: lis
         assert log.state().unsealed == 1
     assert _whole_tables(url, statements) == []
     assert not [step for step in _plans(url, statements) if "TEMP B-TREE" in step], "nothing is sorted"
+
+
+def test_an_audit_looks_for_each_business_key_by_all_of_it(url: str, statements: list[tuple[str, Any]]) -> None:
+    """Any number of exchanges may have the same value."""
+    with open_ledger(url) as ledger:
+        deliver(ledger, accepted(keys=[ENTRY]))
+    with open_evidence(url) as log:
+        statements.clear()
+        assert log.key_sum([Span(LeafKind.BATCH, 1, 1)], 7).rows == 1
+    assert "SEARCH business_key USING PRIMARY KEY (value=? AND name=? AND seq=?)" in _plans(url, statements)
+    assert _whole_tables(url, statements) == []
