@@ -21,8 +21,9 @@ from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import BadNote, Verifier, size_of
 from swexchange.durable import create_file, sync
 from swexchange.errors import ConfigFault
-from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
+from swexchange.evidence.auditor import Findings, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater
+from swexchange.evidence.tree_check import Problem
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import open_evidence, version

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
-from itertools import starmap
+from itertools import starmap, takewhile
 from typing import Protocol
 
 from swexchange.core import merkle
-from swexchange.core.checkpoint import BadNote, Checkpoint, Note, Verifier, trusted
+from swexchange.core.checkpoint import Verifier
 from swexchange.core.log import KeySum, Kind, Leaf, Signed, Span
-from swexchange.core.tiles import WIDTH, TileTree, split, widths
+from swexchange.core.tiles import WIDTH, split
+from swexchange.evidence import tree_check
+from swexchange.evidence.tree_check import Problem, Tile
 
 EVERYTHING = 2**62  # leaves
 AT_ONCE = 5_000  # leaves of a task, about
@@ -65,14 +67,6 @@ class Log(Protocol):
 
     def badly_recorded(self) -> Sequence[tuple[str, str]]:
         """Replays and holds whose rows say other than the log: which, and what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that does not fit."""
-
-    place: str  # which row, tile, span or checkpoint
-    what: str
 
 
 @dataclass(slots=True)
@@ -160,9 +154,12 @@ def audit(
         advance(done.leaves)
     if unexplained != KeySum():
         yield from starmap(Problem, log.badly_indexed())
-    yield from _tiles(tile, found.size)
-    yield from _checkpoints(log, tile, keys, found)
-    yield from _known(tile, keys, known, found.size)
+    yield from tree_check.tiles(tile, found.size)
+    for signed in takewhile(lambda one: one.size <= found.size, log.checkpoints()):  # others were made since
+        found.checkpoints += 1
+        yield from tree_check.checkpoint(tile, keys, signed.note, f"checkpoint {signed.size}", found.size, signed.size)
+    for name, note in known.items():
+        yield from tree_check.checkpoint(tile, keys, note, name, found.size)
     came_before = "its rows say other than the log of its outcome, parent or copy: it came before what it answers"
     for exchange in log.badly_matched():
         yield Problem(f"exchange {exchange}", came_before)
@@ -190,9 +187,6 @@ def _sealed(log: Log) -> tuple[int, Sequence[Span]]:
         head, spans = log.head(), log.spans()
         if head == log.head():
             return head.size if head else 0, spans
-
-
-Tile = Callable[[int, int], bytes]
 
 
 def _gaps(spans: Sequence[Span], size: int) -> Iterator[Problem]:
@@ -273,53 +267,3 @@ def _differences(span: Span, names: Sequence[str], actual: list[bytes], wanted: 
             yield Problem(f"leaf {span.first_leaf + at}", what)
         for at in range(x + both, y):
             yield Problem(names[at], "was added among rows that were sealed without it")
-
-
-def _tiles(tile: Tile, size: int) -> Iterator[Problem]:
-    for level, width in enumerate(widths(size)):
-        for number in range(-(-width // WIDTH)):
-            hashes = split(tile(level, number))
-            needed = min(WIDTH, width - number * WIDTH)
-            if len(hashes) < needed:
-                yield Problem(f"tile {level}/{number}", f"has {len(hashes)} hashes, {needed} are needed")
-            elif needed == WIDTH:
-                above = split(tile(level + 1, number // WIDTH))[number % WIDTH : number % WIDTH + 1]
-                if above != [merkle.fold(hashes[:WIDTH])]:
-                    yield Problem(f"tile {level}/{number}", "does not give the hash that stands for it above")
-
-
-def _checkpoints(log: Log, tile: Tile, keys: Sequence[Verifier], found: Findings) -> Iterator[Problem]:
-    for signed in log.checkpoints():
-        if signed.size > found.size:
-            return  # made since
-        found.checkpoints += 1
-        yield from _fits(tile, keys, signed.note, f"checkpoint {signed.size}", found.size, signed.size)
-
-
-def _known(tile: Tile, keys: Sequence[Verifier], known: Mapping[str, str], size: int) -> Iterator[Problem]:
-    for name, note in known.items():
-        yield from _fits(tile, keys, note, name, size)
-
-
-def _fits(
-    tile: Tile, keys: Sequence[Verifier], note: str, name: str, size: int, stored: int | None = None
-) -> Iterator[Problem]:
-    try:
-        signed = Checkpoint.read(Note.read(note).text)
-        trusted(note, keys)
-    except BadNote as error:
-        yield Problem(name, str(error))
-        return
-    if signed.size > size:
-        yield Problem(name, f"says {signed.size} entries, the log has {size}: it was cut, or an older one was restored")
-    elif stored not in (None, signed.size):
-        yield Problem(name, f"is one of {signed.size} entries, stored in the wrong place")
-    elif _root(tile, signed.size) != signed.root:
-        yield Problem(name, f"the first {signed.size} entries are not those that it signed: the log was rewritten")
-
-
-def _root(tile: Tile, size: int) -> bytes:
-    try:
-        return TileTree(size, tile).root()
-    except LookupError:
-        return b""

@@ -22,8 +22,9 @@ from swexchange.core.rules_manifest import digest_of, manifest
 from swexchange.core.tiles import WIDTH, TileTree
 from swexchange.errors import ConfigFault
 from swexchange.evidence import auditor, bundle
-from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
+from swexchange.evidence.auditor import Findings, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater, Sealer
+from swexchange.evidence.tree_check import Problem
 from swexchange.store import Evidence, FullLedger
 from tests.contract.conftest import Database, change
 from tests.contract.exchanges import (

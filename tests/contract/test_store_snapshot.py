@@ -23,7 +23,8 @@ from swexchange.core.replay import Does, Item
 from swexchange.core.search import Filter
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.evidence import bundle
-from swexchange.evidence.auditor import Findings, Problem, audit, audit_unsealed
+from swexchange.evidence.auditor import Findings, audit, audit_unsealed
+from swexchange.evidence.tree_check import Problem
 from swexchange.store import (
     Attempts,
     FullLedger,
