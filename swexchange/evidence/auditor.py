@@ -41,6 +41,9 @@ class Log(Protocol):
     def spans(self) -> Sequence[Span]:
         """All sealed spans in the order of their leaves."""
 
+    def gone(self) -> Set[int]:
+        """The spans, by their first leaves, of which rows were pruned."""
+
     def leaves(self, span: Span, *, bodies: bool = False) -> Iterator[Leaf]:
         """The entries of a span in order; with `bodies`, each message is compared with its digest."""
 
@@ -107,13 +110,16 @@ class Task:
         tile = lru_cache(maxsize=64)(log.tile)
         done = Compared()
         for span in self.spans:
-            deleted, in_archive = done.deleted, span.first_leaf < self.archived
-            leaves = log.leaves(span, bodies=True)
-            was_pruned = in_archive and span.first_leaf in self.gone
-            done.problems += _span(span, leaves, tile, done, was_pruned=was_pruned)
+            in_archive = span.first_leaf < self.archived
+            found = _compared(span, log, tile, was_pruned=in_archive and span.first_leaf in self.gone)
+            if found.problems and in_archive and span.first_leaf in log.gone():
+                # Pruned since, perhaps: rows go in one transaction with the note that some of their span are gone.
+                found = _compared(span, log, tile, was_pruned=True)
             done.leaves += span.leaves
-            if in_archive:
-                done.archived += done.deleted - deleted
+            done.deleted += found.deleted
+            done.archived += found.deleted if in_archive else 0
+            done.gone += found.gone
+            done.problems += found.problems
         done.keys = log.key_sum(self.spans, self.seed)
         return done
 
@@ -212,6 +218,12 @@ def _parts(spans: Sequence[Span]) -> Iterator[Sequence[Span]]:
         leaves += span.leaves
     if part:
         yield part
+
+
+def _compared(span: Span, log: Log, tile: Tile, *, was_pruned: bool) -> Compared:
+    found = Compared()
+    found.problems += _span(span, log.leaves(span, bodies=True), tile, found, was_pruned=was_pruned)
+    return found
 
 
 def _span(span: Span, leaves: Iterator[Leaf], tile: Tile, found: Compared, *, was_pruned: bool) -> Iterator[Problem]:

@@ -117,7 +117,8 @@ class Evidence(Database):
         first, last = leaves.seqs(span.first, span.last)
         page = leaves.LONG_PAGE if bodies else leaves.PAGE
         while first <= last:
-            with self._reading() as connection:
+            # Exchanges and their copies as they were at one moment: both may be pruned meanwhile.
+            with self._reading(snapshot=True) as connection:
                 found = leaves.exchanges(connection, first, last, page, bodies=bodies)
             yield from found
             first = found[-1].number + 1 if len(found) == page else last + 1

@@ -18,6 +18,7 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import ArchiveFile, Damaged
 from swexchange.evidence.archive_search import find, search
+from swexchange.evidence.auditor import Findings, audit
 from swexchange.store import FullLedger, open_audit_log, open_history, open_holds
 from swexchange.store.pruning import AT_ONCE
 from tests.contract.conftest import Database, change
@@ -357,6 +358,19 @@ def test_what_is_changed_among_pruned_exchanges_is_still_named(
         link.commit()
     with pytest.raises(AssertionError, match="was changed after it became leaf"):
         place.verify()
+
+
+def test_rows_that_are_pruned_while_an_audit_runs_are_not_named(ledger: FullLedger, place: Place) -> None:
+    """What was pruned is read when it begins; what goes after that is no row that somebody removed."""
+    deliver(ledger, accepted("A"), accepted("B"))
+    place.archive()
+    place.prune()
+    last, keys, found = place.log.last_archive(), [place.sealer.verifier], Findings()
+    assert last
+    gone = place.log.gone()
+    assert place.prune_rows() == 2
+    assert list(audit(place.log, keys, {}, found, archived=last.end, gone=gone)) == []
+    assert found.gone == 2
 
 
 def test_rows_that_somebody_else_removed_are_still_named(database: Database, ledger: FullLedger, place: Place) -> None:
