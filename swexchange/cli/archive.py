@@ -19,7 +19,7 @@ from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import Verifier
 from swexchange.core.log import Archived
 from swexchange.core.prune_record import PruneRecord
-from swexchange.evidence.archive_file import ArchiveFile, Damaged, gaps, unknown_removals
+from swexchange.evidence.archive_file import ArchiveFile, Damaged, gaps, strangers, unknown_removals
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.claims import added, lost
 from swexchange.observe import utc_now
@@ -107,7 +107,8 @@ def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as
     """Read archive files back, all or these: each byte, and that they follow each other. Exit code 1: one is wrong.
 
     A file that went by retention is not missed where the log says so, of this very file: any other is.
-    What accepted messages took has to be taken still, else they could take effect a second time.
+    Any other archive file in the folder is one too many. What accepted messages took has to be taken
+    still, else they could take effect a second time.
 
     \b
     Examples:
@@ -121,6 +122,7 @@ def verify(settings: Settings, names: tuple[str, ...], keys: tuple[str, ...], as
             raise click.UsageError(f"the database knows no archive {min(unknown)}; `swexchange archive list` shows all")
         chosen = [one for one in known if not names or one.name in names]
         problems = [*gaps(known), *unknown_removals(known, records)]
+        problems += () if names else strangers(folder, known)
         left = [one for one in chosen if one.name not in removed or Path(folder, one.name).exists()]
         with progress("files", len(left)) as advance:
             for one in left:

@@ -227,6 +227,17 @@ def unknown_removals(archives: Sequence[Archived], records: Iterable[PruneRecord
             yield record.file, "the log says that it was removed, the database knows no such file, or another"
 
 
+def strangers(folder: Path, archives: Sequence[Archived]) -> Iterator[tuple[str, str]]:
+    """Archive files in a folder that are none of these, and what to do: a search would find what is in them.
+
+    One that begins where these end was written and not noted: the next run takes it up.
+    """
+    known, end = {one.name for one in archives}, archives[-1].end if archives else 0
+    for path in sorted(folder.glob("*.zip")):
+        if path.name not in known and not path.name.startswith(f"{end:012d}-"):
+            yield path.name, "the database knows no such file: move it out of the folder"
+
+
 def _trusted(note: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, object]:
     try:
         return trusted(note, keys)

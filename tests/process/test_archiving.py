@@ -67,6 +67,11 @@ def test_an_archive_is_proved_to_a_third_party(home: House, sealed: dict[str, st
     assert f"{MESSAGES} exchange/v1, {MESSAGES} messages, {MESSAGES} receipts, 1 rules/v1" in said
     assert home.cli("archive", "verify", environment=sealed).stdout.startswith("all well: ")
     path = home.folder / "archive" / listed(home, sealed)[0]["name"]
+    stranger = path.with_name("copy-of-it.zip")
+    stranger.write_bytes(path.read_bytes())
+    found = home.cli("archive", "verify", environment=sealed)
+    assert (found.returncode, "copy-of-it.zip" in found.stdout, path.name in found.stdout) == (1, True, False)
+    stranger.unlink()
     path.write_bytes(path.read_bytes()[:-100])
     found = home.cli("archive", "verify", environment=sealed)
     assert (found.returncode, path.name in found.stdout) == (1, True)
