@@ -39,6 +39,11 @@ WITNESS, BACKUP, ARCHIVE = "swexchange-witness.service", "swexchange-backup.serv
 _INSERTED = re.compile(r"^Under `([a-z]+:)` [^`]*?:\n\n```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
+def _above() -> click.Context:
+    """What a command is called within: without it, click would remember that the command has no `-h`."""
+    return click.Context(cli, info_name="swexchange", **cli.context_settings)
+
+
 def named_block(text: str, name: str) -> str:
     """The block that a page puts under the name of a file."""
     blocks: dict[str, str] = dict(NAMED_BLOCK.findall(text))
@@ -220,7 +225,7 @@ def test_the_units_start_commands_that_exist(name: str) -> None:
     arguments = shlex.split(line.replace("%i", "0"))
     assert arguments[0].endswith("/bin/swexchange")
     command = cli.commands[arguments[1]]
-    command.make_context("run", arguments[2:])
+    command.make_context("run", arguments[2:], parent=_above())
 
 
 def test_the_witness_s_unit_starts_it_with_its_own_key_and_memory() -> None:
@@ -230,7 +235,7 @@ def test_the_witness_s_unit_starts_it_with_its_own_key_and_memory() -> None:
     assert given[0].endswith("/bin/swexchange")
     group = cli.commands["witness"]
     assert isinstance(group, click.Group)
-    context = group.commands[given[2]].make_context("run", given[3:])
+    context = group.commands[given[2]].make_context("run", given[3:], parent=_above())
     assert credential.startswith(f"{context.params['key_id']}.key:")
     assert context.params["memory"] == f"/var/lib/{state}/seen.json"
     assert found["RestartPreventExitStatus"] == ["2"]
@@ -293,7 +298,7 @@ def test_the_nightly_backup_keeps_what_it_should(tmp_path: Path) -> None:
     assert (backup[0], drill[0]) == ("backup", "drill")
     assert backup[1] == drill[1]
     for name, *arguments in (backup, drill):
-        cli.commands[name].make_context(name, arguments)
+        cli.commands[name].make_context(name, arguments, parent=_above())
     assert {path.name for path in backups.iterdir()} == {"20200110T000000Z", "mine", Path(backup[1]).name}
     (tmp_path / "fail").touch()
     assert subprocess.run(commands[0], check=False).returncode == 1, "a failure ends the unit: nothing is removed"
@@ -319,7 +324,7 @@ def test_the_nightly_archive_prunes_by_retention_alone(tmp_path: Path) -> None:
     assert isinstance(group, click.Group)
     for line in wanted:
         _, name, *arguments = line.split()
-        group.commands[name].make_context(name, arguments)
+        group.commands[name].make_context(name, arguments, parent=_above())
 
 
 @pytest.mark.parametrize("name", [BACKUP, ARCHIVE])
