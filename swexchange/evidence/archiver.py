@@ -22,7 +22,7 @@ from swexchange.core.checkpoint import Verifier
 from swexchange.core.log import Archived, LoggedRules, Record, Signed, Span
 from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
-from swexchange.durable import put_in_place
+from swexchange.durable import making, put_in_place
 from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import ENTRY_BYTES, PART_BYTES, ArchiveFile, Damaged, Manifest, digest_of, member
 from swexchange.evidence.bundle import tlog_proof
@@ -147,7 +147,8 @@ class Archiver:
             gathered = _Gathered(streams, first)
             if not (self._gather(gathered) or everything) or not gathered.entries:
                 return None
-            with _removed_if_it_fails(self._folder / "archive.new") as new:
+            new = self._folder / "archive.new"
+            with making(new):  # half of it takes no room on a disk that is full
                 self._pack(new, gathered, last)
                 crashpoint("archive-written")
                 made = self._packed(new, first, last)
@@ -232,16 +233,6 @@ def _rest_of(manifest: Manifest, signed: Signed) -> Iterator[tuple[str, bytes]]:
     yield "checkpoint", signed.note.encode()
     yield "archive.json", manifest.write()
     yield "README.txt", _README
-
-
-@contextmanager
-def _removed_if_it_fails(path: Path) -> Iterator[Path]:
-    """A file to write: half of it takes no room on a disk that is full."""
-    try:
-        yield path
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
