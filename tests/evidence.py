@@ -25,6 +25,7 @@ from swexchange.core.model import Entry, Event, Happening
 from swexchange.core.reconcile import Side
 from swexchange.evidence import bundle
 from swexchange.evidence.archiver import Archiver, Bounds
+from swexchange.evidence.pace import no_pause
 from swexchange.evidence.pruner import Pruner
 from swexchange.evidence.reconcile import covered, signed_document
 from swexchange.evidence.sealer import HighWater, Sealer
@@ -88,7 +89,7 @@ def _pruned(folder: Path, exchange_id: str, key: Verifier) -> bytes:
     shutil.copy(folder / "golden.db", folder / "pruned.db")
     log, age = FilePruning(f"sqlite:///{folder}/pruned.db"), timedelta(days=400)
     try:
-        pruner = Pruner(log, folder, [key], "operator@sw.example", lambda: world.NOW + 2 * age, lambda _: None)
+        pruner = Pruner(log, folder, [key], "operator@sw.example", lambda: world.NOW + 2 * age, no_pause)
         assert sum(pruner.prune(age)) == MESSAGES + 3
         return _bundle(log, exchange_id)
     finally:
@@ -121,7 +122,7 @@ def _day(log: Tally) -> str:
 
 def _archived(log: Archives, key: Verifier, folder: Path) -> dict[str, bytes]:
     """Two archive files, the second a small one."""
-    archiver = Archiver(log, folder, [key], lambda: world.NOW, lambda _: None, Bounds(MESSAGES))
+    archiver = Archiver(log, folder, [key], lambda: world.NOW, no_pause, Bounds(MESSAGES))
     names = [made.name for made in archiver.write_all(everything=True)]
     return {f"archives/{name}": (folder / name).read_bytes() for name in names}
 

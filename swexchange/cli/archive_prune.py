@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -19,6 +20,7 @@ from swexchange.cli.progress import progress
 from swexchange.core.canonical import local_time
 from swexchange.core.prune_record import PruneRecord
 from swexchange.errors import ConfigFault
+from swexchange.evidence.pace import Pace
 from swexchange.evidence.pruner import Pruner
 from swexchange.observe import utc_now
 from swexchange.rules.load import load_retention
@@ -50,7 +52,7 @@ def prune(settings: Settings, yes: bool, keys: tuple[str, ...], as_json: bool) -
     if retention.body is None:
         raise ConfigFault("retention.body is not set: messages are kept for good", where=settings.routes)
     with open_pruning(settings.database_url) as log:
-        pruner = Pruner(log, Path(settings.archive), verifiers(settings, keys), operator(), utc_now)
+        pruner = Pruner(log, Path(settings.archive), verifiers(settings, keys), operator(), utc_now, Pace(time.sleep))
         told = _planned(log, retention, retention.body)
         if retention.evidence and not yes:  # a run proves them as it comes to them
             told["files"] = [one.name for one, _ in pruner.removable(retention.evidence)]

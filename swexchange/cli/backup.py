@@ -19,7 +19,7 @@ from swexchange.cli.wiring_store import audit_verifier
 from swexchange.core.checkpoint import size_of
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import create_file
-from swexchange.evidence.pace import Pace
+from swexchange.evidence.pace import Pace, no_pause
 from swexchange.evidence.sealer import HighWater
 from swexchange.observe import utc_now
 from swexchange.settings import Settings
@@ -50,7 +50,7 @@ def backup(settings: Settings, folder: Path, private_keys: bool, fast: bool, as_
       swexchange backup /safe/before-moving --with-private-keys --fast
     """
     with new_folder(folder) as partial:
-        manifest = _fill(partial, settings, private_keys, _no_pause if fast else Pace(time.sleep))
+        manifest = _fill(partial, settings, private_keys, no_pause if fast else Pace(time.sleep))
     taken = manifest.taken
     told = {"folder": str(folder), "bytes": manifest.bytes, **asdict(taken), "log_entries": size_of(taken.checkpoint)}
     rows = [
@@ -62,10 +62,6 @@ def backup(settings: Settings, folder: Path, private_keys: bool, fast: bool, as_
         ("private keys", "in it: keep it as you keep the keys" if private_keys else "not in it: keep copies elsewhere"),
     ]
     emit(told, as_json, lambda: table(rows))
-
-
-def _no_pause() -> None:
-    pass
 
 
 def _fill(folder: Path, settings: Settings, private_keys: bool, pause: Callable[[], object]) -> Manifest:

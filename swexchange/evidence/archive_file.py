@@ -11,7 +11,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -26,6 +26,7 @@ from swexchange.core.model import Event
 from swexchange.core.prune_record import PruneRecord
 from swexchange.core.rules_manifest import digest_of as digest_of_rules
 from swexchange.errors import ConfigFault
+from swexchange.evidence.pace import no_pause
 
 FORMAT = "swexchange-archive/v1"
 MOST_BYTES = 256 * 1024 * 1024  # of what is read in one piece, however well it is compressed
@@ -159,16 +160,19 @@ class ArchiveFile:
         with self.reading():
             return self._zip.read("checkpoint").decode()
 
-    def require(self, known: Archived, keys: Sequence[Verifier]) -> Checkpoint:
+    def require(self, known: Archived, keys: Sequence[Verifier], pause: Callable[[], object] = no_pause) -> Checkpoint:
         """As `verify`, and that it is the very file that is known."""
         if digest_of(self.path) != known.digest:
             raise Damaged(self.path, "the archive file is not the one that was written")
         if (self.manifest.first, self.manifest.entries) != (known.first, known.leaves):
             raise Damaged(self.path, "the archive file holds other leaves than it should")
-        return self.verify(keys)
+        return self.verify(keys, pause)
 
-    def verify(self, keys: Sequence[Verifier]) -> Checkpoint:
-        """The checkpoint that signs it, once every byte was read and found to be what the checkpoint says."""
+    def verify(self, keys: Sequence[Verifier], pause: Callable[[], object] = no_pause) -> Checkpoint:
+        """The checkpoint that signs it, once every byte was read and found to be what the checkpoint says.
+
+        `pause` is called behind each leaf.
+        """
         manifest = self.manifest
         with self.reading():
             checkpoint, _ = _trusted(self.note(), keys)
@@ -178,6 +182,7 @@ class ArchiveFile:
                 exchanges += stored.is_exchange
                 if stored.is_exchange:
                     require_parts(stored)
+                pause()
             if (run.size - manifest.first, exchanges) != (manifest.entries, manifest.exchanges):
                 raise ValueError("it has not as many entries as it says")
             for leaf in manifest.rules:

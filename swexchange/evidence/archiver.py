@@ -1,14 +1,12 @@
 """Writes sealed leaves into archive files, oldest first: each file proves itself, and names the one before it.
 
-It runs beside the path of a message and never on it, span by span with pauses. What dies between
+It runs beside the path of a message and never on it, a little at a time with pauses. What dies between
 two steps leaves a file without its name, or one that the database does not know yet: the next
 archiver writes the first anew and takes the second up, once it has read it back.
 """
 
 from __future__ import annotations
 
-import shutil
-import time
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -27,8 +25,8 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import ENTRY_BYTES, PART_BYTES, ArchiveFile, Damaged, Manifest, digest_of, member
 from swexchange.evidence.bundle import tlog_proof
 from swexchange.evidence.folder_lock import locked
-from swexchange.evidence.pace import Pace
 
+COPIED = 64 * 1024  # bytes between two looks whether to pause: a millisecond or two of compression
 _README = b"""An archive of an audit log: some of its entries in a row, with messages, receipts and details.
 
 Check it with verify-evidence (Python 3.11 and PyNaCl) and the log's public key, which you should
@@ -107,7 +105,7 @@ class _Gathered:
 
 
 class Archiver:
-    """Archives a log into a folder. `rest` is told how long to pause, so that the traffic does not feel it."""
+    """Archives a log into a folder. `pause` is called behind each little piece of work: a Pace, or no_pause."""
 
     def __init__(
         self,
@@ -115,11 +113,11 @@ class Archiver:
         folder: Path,
         keys: Sequence[Verifier],
         clock: Callable[[], datetime],
-        rest: Callable[[float], object] = time.sleep,
+        pause: Callable[[], object],
         bounds: Bounds = Bounds(),
     ) -> None:
         self._log, self._folder, self._keys = log, folder, keys
-        self._clock, self._rest, self._bounds = clock, rest, bounds
+        self._clock, self._pause, self._bounds = clock, pause, bounds
 
     def write_all(self, *, everything: bool = False) -> Iterator[Archived]:
         """Write files as long as there is enough for one; with `everything`, a last small one too.
@@ -158,17 +156,16 @@ class Archiver:
 
     def _gather(self, gathered: _Gathered) -> bool:
         """Leaves until it is enough for a file; False where there are not so many."""
-        pause = Pace(self._rest)
         while spans := self._log.spans_from(gathered.first + gathered.entries):
             for span in spans:
                 for record in self._log.records(span):
                     gathered.add(record)
+                    self._pause()
                 if gathered.first + gathered.entries != span.first_leaf + span.leaves:
                     what = f"leaves {span.first_leaf} and following are not the rows that were sealed"
                     raise ConfigFault(what, do="Run `swexchange audit verify`")
                 if gathered.entries >= self._bounds.entries or gathered.size >= self._bounds.size:
                     return True
-                pause()
         return False
 
     def _pack(self, path: Path, gathered: _Gathered, last: Archived | None) -> None:
@@ -189,14 +186,19 @@ class Archiver:
             for name, stream in gathered.streams.items():
                 stream.seek(0)
                 with packed.open(member(name), "w", force_zip64=True) as target:
-                    shutil.copyfileobj(stream, target, 1 << 20)
+                    self._copy(stream, target)
             for name, content in (*_keys(logged, tree, signed), *_rest_of(manifest, signed)):
                 packed.writestr(member(name), content)
+
+    def _copy(self, source: IO[bytes], target: IO[bytes]) -> None:
+        while some := source.read(COPIED):
+            target.write(some)
+            self._pause()
 
     def _checked(self, path: Path, last: Archived | None) -> Archived:
         """The file, once it was read back and is the next part of this very log. Raises Damaged, ConfigFault."""
         with closing(ArchiveFile(path)) as written:
-            checkpoint, said = written.verify(self._keys), written.manifest
+            checkpoint, said = written.verify(self._keys, self._pause), written.manifest
         tree = TileTree(checkpoint.size, self._log.tile)
         place = last.end if last else 0, (last.name, last.digest.hex()) if last else None
         if (said.first, said.previous) != place or tree.root() != checkpoint.root:

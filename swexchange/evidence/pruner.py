@@ -10,7 +10,6 @@ log before it begins: a run that dies is on record too.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
@@ -29,7 +28,6 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import ArchiveFile, Damaged, Stored
 from swexchange.evidence.archive_search import EPOCH, is_held
 from swexchange.evidence.folder_lock import locked
-from swexchange.evidence.pace import Pace
 
 
 class Prunable(Protocol):
@@ -101,7 +99,10 @@ class Files(Rows, Protocol):
 
 
 class Pruner:
-    """Prunes a database of what lies in the archive files of a folder, and the folder of the oldest."""
+    """Prunes a database of what lies in the archive files of a folder, and the folder of the oldest.
+
+    `pause` is called behind each step and each leaf that is read back: a Pace, or no_pause.
+    """
 
     def __init__(
         self,
@@ -110,10 +111,10 @@ class Pruner:
         keys: Sequence[Verifier],
         by: str,
         clock: Callable[[], datetime],
-        rest: Callable[[float], object] = time.sleep,
+        pause: Callable[[], object],
     ) -> None:
         self._log, self._folder, self._keys, self._by = log, folder, keys, by
-        self._clock, self._rest = clock, rest
+        self._clock, self._pause = clock, pause
 
     def prune(self, age: timedelta) -> Iterator[int]:
         """Empty the messages received longer ago; how many in each small step.
@@ -203,16 +204,15 @@ class Pruner:
             note(Event.PRUNED, done)
 
     def _slowly(self, steps: Iterator[int]) -> Iterator[int]:
-        pause = Pace(self._rest)
         for count in steps:
             crashpoint("pruned")
             yield count
-            pause()
+            self._pause()
 
     def _proved(self, one: Archived) -> set[int]:
         """The exchanges (seq) whose messages lie in a file, all of which was read back. Raises Damaged."""
         with closing(ArchiveFile(self._folder / one.name)) as file:
-            checkpoint = file.require(one, self._keys)
+            checkpoint = file.require(one, self._keys, self._pause)
             if TileTree(checkpoint.size, self._log.tile).root() != checkpoint.root:
                 raise Damaged(file.path, "the archive file is of another log")
             stored = (stored for stored in file.records(("messages",)) if stored.parts.get("messages"))

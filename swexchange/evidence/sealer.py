@@ -27,7 +27,6 @@ from swexchange.evidence.pace import Pace
 _RESTORED = "See docs/how-to/prove-an-exchange.md#after-a-restore"
 AT_ONCE = 1_000  # leaves in one step, about
 _VERIFY = "Run `swexchange audit verify`; until it is explained, seal nothing"
-BURST = 0.005  # seconds of work between two pauses: what a message may have to wait for
 LOOK = 30.0  # seconds between two signs of life, at most
 
 
@@ -170,7 +169,7 @@ class Sealer:
         clock: Callable[[], float] = time.monotonic,
     ) -> Iterator[int]:
         """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause."""
-        breathe = Pace(rest, BURST, clock)
+        breathe = Pace(rest, clock=clock)
         while added := self.seal(breathe, everywhere=everywhere):
             yield added
             breathe()

@@ -28,6 +28,7 @@ OFTEN = 1.0  # seconds between two checkpoints
 SHARE = 0.1  # of the plain rate: the load under which waits are measured
 BODY = 5_000  # bytes of what was stored before: about as many as those that come
 BACKED_UP = 6_000  # exchanges of a database of its own: a round has to see the end of a backup, where it syncs
+ARCHIVED = 1_000  # entries of a file: in each round some are gathered, packed, read back and put in their place
 BUSY = 0.8  # share of a round in which a duty has to be at work, else the round says nothing of it
 
 
@@ -43,9 +44,9 @@ def _sealing(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
 
 @contextmanager
 def _archiving(lab: Lab, job: Job) -> Iterator[tuple[Job, Seen]]:
-    """What was sealed goes into files of the usual size; one command writes them all."""
-    setup = _beside(lab, job)
-    with beside.repeated(setup, setup.archive, "*.zip", repeat(("archive", "write"))) as seen:
+    """What was sealed goes into files; one command writes them all."""
+    setup, calls = _beside(lab, job), repeat(("archive", "write", "--entries", str(ARCHIVED)))
+    with beside.repeated(setup, setup.archive, "*.zip", calls) as seen:
         yield job, seen
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from swexchange.core.keys import SigningKey
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.auditor import Findings, audit
+from swexchange.evidence.pace import no_pause
 from swexchange.evidence.pruner import Pruner
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.store import Evidence, FilePruning
@@ -32,11 +33,11 @@ class Place:
         while self.sealer.seal():
             pass
         keys = [self.sealer.verifier]
-        list(Archiver(self.log, self.folder, keys, lambda: NOW, lambda _: None, Bounds(10)).write_all(everything=True))
+        list(Archiver(self.log, self.folder, keys, lambda: NOW, no_pause, Bounds(10)).write_all(everything=True))
 
-    def pruner(self, before: datetime = LATER, rest: Callable[[float], object] = lambda _: None) -> Pruner:
+    def pruner(self, before: datetime = LATER, pause: Callable[[], object] = no_pause) -> Pruner:
         """Who prunes what came before a time."""
-        return Pruner(self.log, self.folder, [self.sealer.verifier], OPERATOR, lambda: before + AGE, rest)
+        return Pruner(self.log, self.folder, [self.sealer.verifier], OPERATOR, lambda: before + AGE, pause)
 
     def prune(self, before: datetime = LATER) -> int:
         """How many messages went."""
