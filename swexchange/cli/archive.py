@@ -20,7 +20,8 @@ from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import Verifier
 from swexchange.core.log import Archived
 from swexchange.core.prune_record import PruneRecord
-from swexchange.evidence.archive_file import ArchiveFile, Damaged, gaps, strangers, unknown_removals
+from swexchange.evidence.archive_file import ArchiveFile, Damaged
+from swexchange.evidence.archive_folder import gaps, strangers, unknown_removals
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.claims import added, lost
 from swexchange.evidence.pace import Pace, no_pause

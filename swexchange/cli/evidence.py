@@ -20,7 +20,7 @@ from swexchange.core.log import key_history
 from swexchange.core.prune_record import PruneRecord, removed_runs
 from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
-from swexchange.evidence.archive_file import entries_of
+from swexchange.evidence.archive_folder import entries_of
 from swexchange.evidence.auditor import Findings, audit
 from swexchange.evidence.selection import select
 from swexchange.rules.load import load_parties

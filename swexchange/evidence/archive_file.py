@@ -11,10 +11,9 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from stat import S_ISREG
 from typing import IO
@@ -22,8 +21,6 @@ from typing import IO
 from swexchange.core import merkle
 from swexchange.core.checkpoint import BadNote, Checkpoint, Verifier, trusted
 from swexchange.core.log import Archived
-from swexchange.core.model import Event
-from swexchange.core.prune_record import PruneRecord
 from swexchange.core.rules_manifest import digest_of as digest_of_rules
 from swexchange.errors import ConfigFault
 from swexchange.evidence.pace import no_pause
@@ -203,44 +200,6 @@ class ArchiveFile:
             raise ValueError(f"the keys of the rules of leaf {leaf} are not what was logged")
         if (named := self.manifest_of(leaf)) and digest_of_rules(named) != json.loads(entry)["rules"]:
             raise ValueError(f"the manifest of the rules of leaf {leaf} is not what was logged")
-
-
-def entries_of(folder: Path, archives: Iterable[Archived], removed: Set[str] = frozenset()) -> Iterator[bytes | None]:
-    """The entries of archive files in order, None for each of a file that went by retention. Raises Damaged."""
-    for one in archives:
-        if one.name in removed:
-            yield from repeat(None, one.leaves)
-            continue
-        with closing(ArchiveFile(folder / one.name)) as file:
-            yield from (stored.entry for stored in file.records())
-
-
-def gaps(archives: Sequence[Archived]) -> Iterator[tuple[str, str]]:
-    """Where known archive files do not follow each other from leaf 0 on: the file behind a gap, and what is missing."""
-    end = 0
-    for one in archives:
-        if one.first != end:
-            yield one.name, f"between leaf {end} and its first, {one.first}, something is missing or twice"
-        end = one.end
-
-
-def unknown_removals(archives: Sequence[Archived], records: Iterable[PruneRecord]) -> Iterator[tuple[str, str]]:
-    """Files that the log says were removed, and that are none of these: the file, and what is wrong."""
-    known = {(one.name, one.digest.hex()) for one in archives}
-    for record in records:
-        if record.event is Event.REMOVED and (record.file, record.sha256) not in known:
-            yield record.file, "the log says that it was removed, the database knows no such file, or another"
-
-
-def strangers(folder: Path, archives: Sequence[Archived]) -> Iterator[tuple[str, str]]:
-    """Archive files in a folder that are none of these, and what to do: a search would find what is in them.
-
-    One that begins where these end was written and not noted: the next run takes it up.
-    """
-    known, end = {one.name for one in archives}, archives[-1].end if archives else 0
-    for path in sorted(folder.glob("*.zip")):
-        if path.name not in known and not path.name.startswith(f"{end:012d}-"):
-            yield path.name, "the database knows no such file: move it out of the folder"
 
 
 def _trusted(note: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, object]:

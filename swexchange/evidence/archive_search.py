@@ -14,9 +14,9 @@ from typing import Any
 from swexchange.core import merkle
 from swexchange.core.checkpoint import Checkpoint, Note
 from swexchange.core.search import Filter
-from swexchange.errors import ConfigFault
 from swexchange.evidence import bundle
 from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged, Manifest, Stored, require_parts
+from swexchange.evidence.archive_folder import files_in
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = ("message_id", "sender", "type", "outcome", "code", "route")
@@ -35,7 +35,7 @@ class Hit:
 def search(folder: Path, wanted: Filter) -> Iterator[Hit]:
     """What a filter finds, newest files first, at most its limit. Raises Damaged."""
     left = wanted.limit
-    for file in _files(reversed(_paths(folder)), wanted):
+    for file in _files(reversed(files_in(folder)), wanted):
         with file.reading():
             found = [said for stored in file.records(("details",)) if (said := _matching(stored, wanted))]
             newest = sorted(found, key=lambda said: str(said["exchange"]), reverse=True)[:left]
@@ -44,15 +44,6 @@ def search(folder: Path, wanted: Filter) -> Iterator[Hit]:
         left -= len(hits)
         if not left:
             return
-
-
-def _paths(folder: Path) -> list[Path]:
-    """The archive files of a folder in the order of their leaves, which their names say. Raises ConfigFault."""
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".zip")
-    except OSError as error:  # not as if there were none
-        what = f"cannot look for archive files: {error.strerror}"
-        raise ConfigFault(what, where=str(folder), do="Set SWX_ARCHIVE to the folder in which they are") from None
 
 
 def _files(paths: Iterable[Path], wanted: Filter) -> Iterator[ArchiveFile]:
@@ -156,7 +147,7 @@ def find(folder: Path, exchange_id: str) -> Found | None:
     Raises Damaged.
     """
     wanted = Filter(exchanges=(exchange_id,))
-    for file in _files(_paths(folder), wanted):
+    for file in _files(files_in(folder), wanted):
         with file.reading():
             for stored in file.records(PARTS):
                 if said := _matching(stored, wanted):
@@ -180,7 +171,7 @@ def prove(found: Found, schemas: bundle.Schemas, left_out: Callable[[str], objec
                 proofs.append((entry, proof.decode()))
                 keys, manifest = known, file.manifest_of(leaf)
     about = f'"exchange":"{found.said["exchange"]}"'.encode()
-    for path in _paths(found.archive.parent):
+    for path in files_in(found.archive.parent):
         if path < found.archive:
             continue
         with closing(ArchiveFile(path)) as file, file.reading():

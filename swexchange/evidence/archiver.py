@@ -23,6 +23,7 @@ from swexchange.crashpoint import crashpoint
 from swexchange.durable import making, put_in_place
 from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import ENTRY_BYTES, PART_BYTES, ArchiveFile, Damaged, Manifest, digest_of, member
+from swexchange.evidence.archive_folder import begins_with, files_in, name_of
 from swexchange.evidence.bundle import tlog_proof
 from swexchange.evidence.folder_lock import locked
 
@@ -137,7 +138,7 @@ class Archiver:
 
     def _write(self, last: Archived | None, *, everything: bool) -> Archived | None:
         first = last.end if last else 0
-        if found := next(iter(sorted(self._folder.glob(f"{first:012}-*.zip"))), None):
+        if found := next((path for path in files_in(self._folder) if begins_with(path, first)), None):
             return self._noted(self._checked(found, last))  # a crash came between its name and the database
         with ExitStack() as opened:
             names = ("entries", "details", "messages", "receipts")
@@ -204,8 +205,7 @@ class Archiver:
         if (said.first, said.previous) != place or tree.root() != checkpoint.root:
             what = "this archive file is of another log, or of another state of this one"
             raise ConfigFault(what, where=str(path), do="Move it out of the folder")
-        name = f"{said.first:012}-{said.first + said.entries - 1:012}.zip"
-        size = path.stat().st_size
+        name, size = name_of(said.first, said.entries), path.stat().st_size
         return Archived(said.first, said.entries, name, digest_of(path), size, said.since, said.until)
 
     def _packed(self, new: Path, first: int, last: Archived | None) -> Archived:

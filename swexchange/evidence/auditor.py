@@ -111,8 +111,9 @@ class Task:
         done = Compared()
         for span in self.spans:
             in_archive = span.first_leaf < self.archived
-            found = _compared(span, log, tile, was_pruned=in_archive and span.first_leaf in self.gone)
-            if found.problems and in_archive and span.first_leaf in log.gone():
+            was_pruned = in_archive and span.first_leaf in self.gone
+            found = _compared(span, log, tile, was_pruned=was_pruned)
+            if found.problems and in_archive and not was_pruned and span.first_leaf in log.gone():
                 # Pruned since, perhaps: rows go in one transaction with the note that some of their span are gone.
                 found = _compared(span, log, tile, was_pruned=True)
             done.leaves += span.leaves

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, insert, select, union_all
+from sqlalchemy import CompoundSelect, Connection, Select, and_, insert, select, union_all
 
 from swexchange.core.log import Archived, Claim, Kind, LoggedRules, Record, Span
 from swexchange.core.model import Event
@@ -23,7 +23,6 @@ from swexchange.store.tables import HAS_BYTES, THE_LOG, event, exchange
 _COLUMNS = {"first": "first_leaf"} | {name: name for name in ("leaves", "name", "digest", "size", "since", "until")}
 
 AT_ONCE = 5_000  # claims
-_CLAIMS = [[table.c[name] for name in ("identity", "exchange_id", "digest")] for table in (exchange, taken)]
 
 
 class Archives(Evidence):
@@ -94,9 +93,7 @@ class Archives(Evidence):
         """Who took these, by identity: exchanges that are there, and such as were pruned."""
         with self._reading() as connection:
             of_sqlite = is_sqlite(connection)
-            # In one statement: an exchange that is pruned meanwhile is in one of the two.
-            query = union_all(*(select(*own).where(is_among(own[0], "values", of_sqlite)) for own in _CLAIMS))
-            found = connection.execute(query, {"values": listed(identities, of_sqlite)}).all()
+            found = connection.execute(_takers[of_sqlite], {"values": listed(identities, of_sqlite)}).all()
         return {claim.identity: claim for claim in map(_claim, found)}
 
     def pruned_claims(self) -> Iterator[Claim]:
@@ -116,6 +113,15 @@ class Archives(Evidence):
         row = {column: getattr(made, name) for name, column in _COLUMNS.items()}
         with self._writing() as connection:
             connection.execute(insert(archive), {**row, "made_at": rows.microseconds(now)})
+
+
+def _takers_of(of_sqlite: bool) -> CompoundSelect[Any]:
+    """In one statement: an exchange that is pruned meanwhile is in one of the two tables."""
+    claims = ([table.c[name] for name in ("identity", "exchange_id", "digest")] for table in (exchange, taken))
+    return union_all(*(select(*own).where(is_among(own[0], "values", of_sqlite)) for own in claims))
+
+
+_takers = {of_sqlite: _takers_of(of_sqlite) for of_sqlite in (True, False)}
 
 
 def _claim(row: Any) -> Claim:

@@ -15,7 +15,8 @@ import pytest
 from swexchange.core.log import Archived, LogState
 from swexchange.core.model import Event, Happening
 from swexchange.errors import Busy, ConfigFault
-from swexchange.evidence.archive_file import PARTS, ArchiveFile, Stored, gaps
+from swexchange.evidence.archive_file import PARTS, ArchiveFile, Stored
+from swexchange.evidence.archive_folder import gaps
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.pace import no_pause
 from swexchange.evidence.sealer import Sealer

@@ -16,7 +16,8 @@ from swexchange.core.prune_record import PruneRecord
 from swexchange.core.search import Filter
 from swexchange.errors import Busy
 from swexchange.evidence import bundle
-from swexchange.evidence.archive_file import Damaged, entries_of, gaps, unknown_removals
+from swexchange.evidence.archive_file import Damaged
+from swexchange.evidence.archive_folder import entries_of, gaps, unknown_removals
 from swexchange.store import FullLedger, open_holds, open_pruning
 from tests.contract.conftest import Database
 from tests.contract.exchanges import ALICE, BOB, CUSTOMS, KEYED, NOW, RULES, accepted, after, deliver, rejected
