@@ -164,6 +164,6 @@ def _print_problems(count: int, removed: Sequence[PruneRecord], problems: Sequen
     if problems:
         table(problems)
     else:
-        click.echo(f"all well: {count} archive files")
+        click.echo(f"all well: {number_of(count, 'archive file')}")
     for line in removed_lines(removed):
         click.echo(line)

@@ -12,7 +12,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.backlog import behind_upstreams
 from swexchange.cli.filters import filter_options
-from swexchange.cli.output import emit, table, write_stdout
+from swexchange.cli.output import emit, members, table, write_stdout
 from swexchange.cli.root import cli
 from swexchange.core import etsi
 from swexchange.core.canonical import CHINA, local_time
@@ -52,7 +52,7 @@ def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: 
 
 
 def _flat(summary: Summary) -> dict[str, Any]:
-    told = {**asdict(summary), "received_at": _time(summary.received_at)}
+    told = {**members(summary), "received_at": _time(summary.received_at)}
     return {**told, "etsi": etsi.of_decision(summary.outcome, summary.code) or ""}
 
 

@@ -144,7 +144,8 @@ def _summary(found: Findings) -> str:
     archived = f", the bytes of {found.archived} lie in archives" if found.archived else ""
     deleted = f", {gone} of them without their bytes" if gone else ""
     archived += f", the rows of {found.gone} were pruned" if found.gone else ""
-    return f"all well: {found.size} entries{archived}{deleted}, {found.checkpoints} checkpoints"
+    entries, checkpoints = number_of(found.size, "entry", "entries"), number_of(found.checkpoints, "checkpoint")
+    return f"all well: {entries}{archived}{deleted}, {checkpoints}"
 
 
 @group.command()

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +14,7 @@ import click
 from swexchange.broker import Outlet
 from swexchange.cli import exits
 from swexchange.cli.operator import operator
-from swexchange.cli.output import emit, table
+from swexchange.cli.output import emit, members, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import tested_rules
 from swexchange.cli.wiring_broker import server
@@ -51,13 +50,13 @@ def list_(settings: Settings, as_json: bool) -> None:
     """
     with open_audit_log(settings.database_url) as audit_log:
         found = audit_log.held()
-    told = [{**asdict(h), "received_at": local_time(h.received_at)} for h in found]
+    told = [{**members(h), "received_at": local_time(h.received_at)} for h in found]
     emit(told, as_json, lambda: _print(told))
 
 
 def _print(told: list[dict[str, Any]]) -> None:
     if told:
-        names = ("exchange_id", "received_at", "submitter", "bytes", "cause")
+        names = ("exchange", "received_at", "submitter", "bytes", "cause")
         heads = ("exchange", "received", "submitter", "bytes", "cause")
         table([heads, *(tuple(str(row[name]) for name in names) for row in told)])
     else:

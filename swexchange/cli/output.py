@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ def emit(data: Any, as_json: bool, as_text: Callable[[], None]) -> None:
         click.echo(plain_json(json.dumps(data, ensure_ascii=False, indent=2, default=str)))
     else:
         as_text()
+
+
+def members(one: Any) -> dict[str, Any]:
+    """A dataclass as a JSON object. The number of an exchange is `exchange`, as in log lines and in evidence."""
+    return {"exchange" if name == "exchange_id" else name: value for name, value in asdict(one).items()}
 
 
 def say(line: str) -> None:

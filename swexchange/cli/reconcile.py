@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import click
 
 from swexchange.cli import exits
 from swexchange.cli.audit import audit as group
-from swexchange.cli.output import emit, file_bytes, table, write_file
+from swexchange.cli.output import emit, file_bytes, members, table, write_file
 from swexchange.cli.progress import progress
 from swexchange.cli.wiring_store import log_key, sealer
 from swexchange.core.canonical import CHINA, local_time
@@ -126,10 +125,10 @@ def _told(account: Account, lines: Lines | None) -> dict[str, Any]:
         "participant": account.participant,
         "holds": account.holds,
         "equations": {e.name: {"total": e.total, **e.parts, "holds": e.holds} for e in account.equations},
-        "items": [asdict(item) for item in account.items],
+        "items": [members(item) for item in account.items],
     }
     if lines:
-        told["list"] = [{**asdict(line), "digest": line.digest.hex()} for line in lines[1]]
+        told["list"] = [{**members(line), "digest": line.digest.hex()} for line in lines[1]]
     return told
 
 
@@ -155,7 +154,7 @@ def _compare(tally: Tally, day: date, participant: str, side: Side, file: str, a
             {"name": name, "elsewhere": [{"exchange": number, "received": local_time(at)} for number, at in others]}
             for name, others in missing.items()
         ],
-        "ours_only": [{**asdict(line), "digest": line.digest.hex()} for line in found.ours],
+        "ours_only": [{**members(line), "digest": line.digest.hex()} for line in found.ours],
     }
     emit(told, as_json, lambda: _print_difference(told))
     return exits.PROBLEMS if found.theirs or found.ours else exits.DONE
@@ -174,6 +173,6 @@ def _print_difference(told: dict[str, list[dict[str, Any]]]) -> None:
         others = ", ".join(f"{other['exchange']} of {other['received']}" for other in row["elsewhere"])
         table([("theirs only", row["name"], f"came as {others}" if others else "never came here")])
     for row in told["ours_only"]:
-        table([("ours only", row["message_id"] or row["digest"], f"{row['outcome']}, exchange {row['exchange_id']}")])
+        table([("ours only", row["message_id"] or row["digest"], f"{row['outcome']}, exchange {row['exchange']}")])
     if not any(told.values()):
         click.echo("both lists agree")

@@ -13,7 +13,7 @@ from swexchange.cli import exits
 from swexchange.cli.filters import filter_options, given
 from swexchange.cli.judging import counted, judge_all, rules_of
 from swexchange.cli.operator import operator
-from swexchange.cli.output import emit, number_of, say, table
+from swexchange.cli.output import emit, members, number_of, say, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.core.canonical import local_time
@@ -170,7 +170,7 @@ def show(settings: Settings, found: Replay, as_json: bool, listed: str | None = 
 
 
 def _item(one: ReplayItem) -> dict[str, Any]:
-    return {**dataclasses.asdict(one), "at": local_time(one.at) if one.at else ""}
+    return {**members(one), "at": local_time(one.at) if one.at else ""}
 
 
 def _told(found: Replay) -> dict[str, Any]:

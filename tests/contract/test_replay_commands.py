@@ -53,7 +53,7 @@ def test_each_exchange_is_listed_with_what_became_of_it(database: Database, numb
     assert f"replay status {number} --list --only failed" in shown.stderr
     told = json.loads(said(database, "status", number, "--list", "--only", "failed", "--json").stdout)
     (failed,) = told["exchanges"]
-    assert (failed["exchange_id"], failed["state"], failed["fate"]) == (ids[0], "failed", "returned")
+    assert (failed["exchange"], failed["state"], failed["fate"]) == (ids[0], "failed", "returned")
     assert "exchanges" not in json.loads(said(database, "status", number, "--json").stdout)
     assert said(database, "status", number, "--only", "failed").exit_code == 2
 

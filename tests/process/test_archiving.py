@@ -96,7 +96,7 @@ def test_an_exchange_is_found_and_proved_from_archives_alone(home: House, sealed
     assert home.cli("archive", "write", "--all", "--entries", "2", environment=sealed).returncode == 0
     found = json.loads(home.cli("archive", "search", "--sender", INTEGRATOR, "--json", environment=sealed).stdout)
     recorded = json.loads(home.cli("audit", "search", "--json", environment=sealed).stdout)
-    assert [one["exchange"] for one in found] == [one["exchange_id"] for one in recorded]
+    assert [one["exchange"] for one in found] == [one["exchange"] for one in recorded]
     number = found[-1]["exchange"]
     for part in ("--body", "--receipt"):
         old, archived = (home.cli(noun, "show", number, part, environment=sealed) for noun in ("audit", "archive"))
@@ -177,7 +177,7 @@ def test_killed_while_pruning_the_next_goes_on(home: House, aged: dict[str, str]
 
     told = json.loads(home.cli("audit", "verify", "--json", environment=aged).stdout)
     assert (told["problems"], told["bodies_archived"]) == ([], MESSAGES)
-    number = json.loads(home.cli("audit", "search", "--json").stdout)[0]["exchange_id"]
+    number = json.loads(home.cli("audit", "search", "--json").stdout)[0]["exchange"]
     shown = home.cli("audit", "show", number, "--body")
     assert (shown.returncode, shown.stdout, "its bytes lie in the archive 0000" in shown.stderr) == (1, "", True)
     planned = home.cli("replay", "plan", "--json")
@@ -209,7 +209,7 @@ def test_whole_exchanges_are_pruned_later_and_their_messages_never_take_effect_a
     home: House, aged: dict[str, str]
 ) -> None:
     home.edit("{body: 400 days}", "{body: 400 days, metadata: 450 days}")
-    number = json.loads(home.cli("audit", "search", "--json").stdout)[0]["exchange_id"]
+    number = json.loads(home.cli("audit", "search", "--json").stdout)[0]["exchange"]
     told = json.loads(home.cli("archive", "prune", "--yes", "--json", environment=aged).stdout)
     assert (told["pruned"], told["rows_pruned"]) == (MESSAGES, MESSAGES)
     shown = home.cli("audit", "show", number)

@@ -92,7 +92,7 @@ def told(home: House, *arguments: str, code: int = 0, environment: dict[str, str
 
 def ids(home: House) -> set[str]:
     """Of all exchanges."""
-    return {row["exchange_id"] for row in json.loads(said(home, "audit", "search", "--json"))}
+    return {row["exchange"] for row in json.loads(said(home, "audit", "search", "--json"))}
 
 
 # -- the ways of a backup

@@ -40,7 +40,7 @@ def test_the_pages_of_evidence_and_archives_work_as_printed(home: House, sealed:
 def _own(home: House, sealed: dict[str, str]) -> dict[str, str]:
     """What the pages call by an example, as it is called here; the files that somebody else would bring are made."""
     found = json.loads(home.cli("audit", "search", "--json", environment=sealed).stdout)
-    shown = json.loads(home.cli("audit", "show", found[0]["exchange_id"], "--json", environment=sealed).stdout)
+    shown = json.loads(home.cli("audit", "show", found[0]["exchange"], "--json", environment=sealed).stdout)
     key = home.cli("audit", "key", environment=sealed).stdout.strip()
     checkpoint = home.cli("audit", "checkpoint", environment=sealed).stdout
     (home.folder / "audit.vkey").write_text(key)

@@ -107,7 +107,7 @@ def test_a_held_message_is_released_by_todays_rules(home: House, deadly: dict[st
         assert home.daemon(ready=False, environment=deadly).process.wait(SECONDS) == -signal.SIGSEGV
     home.daemon(environment=deadly).wait_for("held")
     (held,) = _held(home)
-    release = ("held", "release", held["exchange_id"], "--reason", "mended")
+    release = ("held", "release", held["exchange"], "--reason", "mended")
 
     still = home.cli(*release, "--yes", environment=deadly)
     assert (still.returncode, still.stderr.strip()) == (1, "it still cannot be decided: nothing was done")
@@ -127,7 +127,7 @@ def test_a_held_message_is_released_by_todays_rules(home: House, deadly: dict[st
     assert [receipt_code(r.body) for r in answers] == ["4301", "0000"]
     assert len({r.message_id for r in answers}) == 2
     assert _held(home) == []
-    shown = home.cli("audit", "show", held["exchange_id"]).stdout
+    shown = home.cli("audit", "show", held["exchange"]).stdout
     assert "released" in shown
     assert "mended" in shown
     assert home.cli(*release, "--yes").returncode == 2  # nothing is held under this id any more

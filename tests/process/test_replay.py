@@ -255,7 +255,7 @@ def test_deciding_again_reroutes_and_accepts_after_all(fresh: House) -> None:
     assert (world.receipt_code(receipt.body), receipt.correlation_id) == ("0000", "LATE-1")
     found = json.loads(fresh.cli("audit", "search", "--message-id", "LATE-1", "--json").stdout)
     assert [row["outcome"] for row in found] == ["accepted", "rejected"]
-    copies = json.loads(fresh.cli("audit", "show", found[0]["exchange_id"], "--json").stdout)["copies"]
+    copies = json.loads(fresh.cli("audit", "show", found[0]["exchange"], "--json").stdout)["copies"]
     assert {copy["to"]: copy["state"] for copy in copies} == {CUSTOMS: "sent", CENTRE: "sent", INTEGRATOR: "sent"}
 
     after = replay(fresh, "plan", "--decide", "--only-new")

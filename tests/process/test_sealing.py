@@ -180,7 +180,7 @@ def test_an_exchange_is_proved_to_a_third_party(home: House, sealed: dict[str, s
     daemon = work(home, sealed, 0, 2)
     until(lambda: size(home, sealed) == 3, "the rules and 2 exchanges", daemon.log_file)
     assert daemon.stop() == 0
-    (number, *_) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
+    (number, *_) = (row["exchange"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
     bundle, folder = home.folder / "evidence.zip", home.folder / "log"
     done = home.cli("audit", "prove", number, "-o", str(bundle), environment=sealed)
     assert done.returncode == 0, done.stderr
@@ -254,7 +254,7 @@ def test_a_day_is_accounted_for_by_a_document(home: House, sealed: dict[str, str
 
 def test_what_is_not_sealed_or_was_changed_cannot_be_proved(home: House, sealed: dict[str, str]) -> None:
     assert work(home, sealed | {"SWX_AUDIT_KEY": ""}, 0, 1).stop() == 0
-    (number,) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
+    (number,) = (row["exchange"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
     early = home.cli("audit", "prove", number, environment=sealed)
     assert (early.returncode, "not sealed yet" in early.stderr) == (2, True)
     assert home.cli("audit", "seal", environment=sealed).returncode == 0
@@ -288,7 +288,7 @@ def test_a_witness_signs_growth_and_stops_a_rollback(home: House, sealed: dict[s
             assert home.cli("audit", "seal", environment=sealed).returncode == 0
             done = home.cli("audit", "witness", environment=sealed)
             assert (done.returncode, done.stdout) == (0, f"{name} has signed 4 entries\n"), done.stderr
-            (number, *_) = (row["exchange_id"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
+            (number, *_) = (row["exchange"] for row in json.loads(home.cli("audit", "search", "--json").stdout))
             bundle = home.folder / "evidence.zip"
             assert home.cli("audit", "prove", number, "-o", str(bundle), environment=sealed).returncode == 0
             verifier = [

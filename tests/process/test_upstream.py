@@ -186,7 +186,7 @@ def test_an_operator_gives_up_a_copy(city: House, province: Province) -> None:
     city.send([_for_province(city, number, "DROP") for number in ("DROP-1", "DROP-2")])
     worker = city.daemon("--number", "0")
     city.collect(receipts(INTEGRATOR), 2)
-    ((exchange, _),) = [(r["exchange_id"], 0) for r in _search(city, "DROP-1")]
+    ((exchange, _),) = [(r["exchange"], 0) for r in _search(city, "DROP-1")]
     drop = ("backlog", "drop", exchange, PROVINCE, "--reason", "withdrawn")
     assert "would drop: message" in city.cli(*drop).stdout
     assert city.cli(*drop, "--yes").stdout == "1 dropped\n"
