@@ -18,7 +18,7 @@ from tests.bench.schedule import due
 
 
 def publish(channel: pika.adapters.blocking_connection.BlockingChannel, message: Message) -> None:
-    """Send, persistent; no confirm is waited for."""
+    """Send, persistent; a confirm is waited for if the channel has them."""
     properties = pika.BasicProperties(delivery_mode=2, message_id=message.message_id, content_type="application/xml")
     channel.basic_publish(message.exchange, "", message.body, properties)
 
@@ -35,7 +35,9 @@ def main(amqp: str, stock: Path, first: int, count: int, rate: float, start: flo
     messages = Stock(stock).submissions(first, count)
     connection = pika.BlockingConnection(pika.URLParameters(amqp))
     channel = connection.channel()
-    for message, offset in zip(messages, due(rate, count), strict=True):
+    for number, (message, offset) in enumerate(zip(messages, due(rate, count), strict=True), 1):
+        if number == count:
+            channel.confirm_delivery()  # RabbitMQ may drop what it has not confirmed when the connection is closed
         connection.sleep(max(0.0, start + offset - time.monotonic()))
         publish(channel, message)
     connection.close()
