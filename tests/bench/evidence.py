@@ -27,7 +27,7 @@ from tests.bench.verification import seal_some
 OFTEN = 1.0  # seconds between two checkpoints
 SHARE = 0.1  # of the plain rate: the load under which waits are measured
 BODY = 5_000  # bytes of what was stored before: about as many as those that come
-BACKED_UP = 6_000  # exchanges of a database of its own: a round has to see the end of a backup, where it syncs
+BACKED_UP = 10_000  # exchanges of a database of its own: a round has to see the end of a backup, where it syncs
 ARCHIVED = 1_000  # entries of a file: in each round some are gathered, packed, read back and put in their place
 BUSY = 0.8  # share of a round in which a duty has to be at work, else the round says nothing of it
 
