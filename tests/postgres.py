@@ -6,7 +6,6 @@ run as root: then Debian's `postgres` user runs it.
 
 from __future__ import annotations
 
-import atexit
 import os
 import secrets
 import shutil
@@ -18,6 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import psycopg
+
+from tests.ending import at_end
 
 USER = "swx"
 _STARTS = 3  # another program may take the port between finding it free and using it
@@ -103,7 +104,7 @@ def shared() -> Cluster:
     """The one cluster that the tests of this process share."""
     folder = Path(tempfile.mkdtemp(prefix="swx-postgresql-"))
     cluster = new(folder)
-    atexit.register(_remove, cluster)
+    at_end(_remove, cluster)
     return cluster
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import base64
 import json
 import os
@@ -18,6 +17,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
+
+from tests.ending import at_end
 
 TOOL = Path(__file__).parent.parent / "bin" / "rabbitmq-node"
 
@@ -84,7 +85,7 @@ def shared() -> Rabbit:
     """The one node, with management, that the tests of this process share."""
     folder = Path(tempfile.mkdtemp(prefix="swx-rabbit-"))
     rabbit = start(folder, "--plugins", "rabbitmq_management")
-    atexit.register(_remove, rabbit)
+    at_end(_remove, rabbit)
     return rabbit
 
 

@@ -6,7 +6,6 @@ a daemon starts in a second), and with keys of `own_rules`.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ from swexchange.broker.topology import inbox, receipts
 from swexchange.cli import cli
 from swexchange.core.model import Fate
 from tests import own_rules, rabbit, world
+from tests.ending import at_end
 
 ROOT = Path(__file__).parent.parent.parent
 INTEGRATOR, SHIPPER, CUSTOMS, CENTRE = (
@@ -216,7 +216,7 @@ def _trimmed() -> dict[str, Any]:
 def _cache() -> Path:
     """Where the houses of this process remember which schemas compiled: once is enough for all of them."""
     folder = tempfile.mkdtemp(prefix="swx-cache-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    at_end(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
