@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
+from sqlalchemy import Connection, func, select
 
 from swexchange.core.breaker import Standing
-from swexchange.core.codes import ACCEPTED, HELD
 from swexchange.core.forecast import Sample
 from swexchange.core.identity import first_id
-from swexchange.core.model import BusinessKey, Decision, Kind, Outcome, Parent
-from swexchange.core.search import Filter, State
+from swexchange.core.model import Decision, Kind, Outcome, Parent
+from swexchange.core.search import Filter
 from swexchange.errors import DamagedRow
 from swexchange.store import rows
 from swexchange.store.archive_tables import gone
@@ -23,8 +21,8 @@ from swexchange.store.backlog import sample_of, standing_of, waiting_upstream
 from swexchange.store.database import Database
 from swexchange.store.fates import EVENT_OF_FATE
 from swexchange.store.readable import readable
-from swexchange.store.states import has_copy
-from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, business_key, copy, event, exchange, upstream
+from swexchange.store.selecting import compared, conditions, is_waiting_for_an_operator
+from swexchange.store.tables import DUE, NOT_ACCEPTED, WAITING, batch, copy, event, exchange, upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +111,14 @@ class AuditLog(Database):
     def search(self, wanted: Filter) -> list[Summary]:
         """Exchanges, newest first, at most `limit`."""
         columns = [exchange.c[name] for name in Summary.__dataclass_fields__]
-        query = select(*columns).where(*conditions(wanted)).order_by(_column(wanted, "exchange_id").desc())
+        query = select(*columns).where(*conditions(wanted)).order_by(compared(wanted, "exchange_id").desc())
         with self._reading() as connection:
             found = connection.execute(query.limit(wanted.limit)).mappings().all()
         return [_summary(row) for row in found]
 
     def ids(self, wanted: Filter) -> Iterator[str]:
         """The ids of all exchanges that a filter finds, oldest first, whatever its limit."""
-        number = _column(wanted, "exchange_id")
+        number = compared(wanted, "exchange_id")
         query = select(exchange.c.exchange_id).where(*conditions(wanted)).order_by(number)
         with self._reading() as connection:
             yield from connection.execute(query, execution_options={"yield_per": 1000}).scalars()
@@ -138,7 +136,7 @@ class AuditLog(Database):
         names = ("exchange_id", "received_at", "submitter", "detail")
         query = select(*(exchange.c[name] for name in names), func.length(exchange.c.body).label("bytes"))
         with self._reading() as connection:
-            found = connection.execute(query.where(*_held).order_by(exchange.c.exchange_id)).all()
+            found = connection.execute(query.where(is_waiting_for_an_operator).order_by(exchange.c.exchange_id)).all()
         return [HeldMessage(r[0], rows.moment(r[1]), r[2], r[4], _cause(r[0], r[3])) for r in found]
 
     def open(self, now: datetime) -> Open:
@@ -158,7 +156,7 @@ class AuditLog(Database):
                 last_received=rows.moment_if(last),
                 received_last_hour=connection.execute(_counted.where(recent)).scalar_one(),
                 rules=connection.execute(_last_rules).scalar_one_or_none() or "",
-                held=connection.execute(_counted.where(*_held)).scalar_one(),
+                held=connection.execute(_counted.where(is_waiting_for_an_operator)).scalar_one(),
                 refused_last_hour=connection.execute(_counted.where(recent, NOT_ACCEPTED, _is_refused)).scalar_one(),
             )
 
@@ -184,13 +182,6 @@ def _upstream_trail(row: rows.Row) -> UpstreamTrail:
         return UpstreamTrail(row["name"], rows.moment(row["held_until"]), standing_of(row), sample_of(row))
 
 
-_later = exchange.alias("later")
-_decided_since = and_(
-    _later.c.digest == exchange.c.digest, _later.c.submitter == exchange.c.submitter, _later.c.code != HELD
-)
-_held = (NOT_ACCEPTED, exchange.c.code == HELD, ~exists(select(_later.c.seq).where(_decided_since)))
-is_waiting_for_an_operator = and_(*_held)
-_is_waiting = and_(NOT_ACCEPTED, exchange.c.outcome == str(Outcome.WAITING))
 _is_refused = exchange.c.outcome == str(Outcome.REJECTED)
 _waiting = select(func.count(), func.min(exchange.c.received_at)).where(WAITING)
 _due_by_recipient = (
@@ -220,49 +211,6 @@ _unsettled = select(func.count()).select_from(batch).where(batch.c.settled_at.is
 _last = select(exchange.c.received_at).order_by(exchange.c.exchange_id.desc()).limit(1)
 _last_rules = select(batch.c.rules_digest).order_by(batch.c.id.desc()).limit(1)
 _counted = select(func.count()).select_from(exchange)
-
-
-def conditions(wanted: Filter) -> list[Any]:
-    """What holds of the rows of `exchange` that a filter finds, whatever its limit."""
-    held: list[Any] = []
-    if wanted.exchanges:
-        held.append(exchange.c.exchange_id.in_(wanted.exchanges))
-    if wanted.message_id:
-        held.append(exchange.c.message_id == wanted.message_id)
-    if wanted.key:
-        held.append(exchange.c.seq.in_(_with_key(wanted.key)))
-    given = ((name, getattr(wanted, name)) for name in ("sender", "type", "outcome", "code", "route"))
-    held += [_column(wanted, name) == value for name, value in given if value]
-    if wanted.outcome in (Outcome.REJECTED, Outcome.WAITING) or wanted.code not in ("", ACCEPTED):
-        held.append(NOT_ACCEPTED)
-    of_message = {State.HELD: is_waiting_for_an_operator, State.WAITING: _is_waiting}
-    if wanted.state in of_message:
-        held.append(of_message[wanted.state])
-    of_copy = None if wanted.state in of_message else wanted.state
-    if wanted.receiver or of_copy:
-        held.append(has_copy(of_copy, wanted.receiver))
-    number = _column(wanted, "exchange_id")
-    if wanted.since:
-        held.append(number >= first_id(wanted.since))
-    if wanted.until:
-        held.append(number < first_id(wanted.until))
-    if wanted.after:
-        held.append(number < wanted.after)
-    return held
-
-
-def _column(wanted: Filter, name: str) -> ColumnElement[str]:
-    """A column to compare or sort by: as an expression, where its own index would find more than the one to use.
-
-    A message id or a business key fits few exchanges, but without statistics no database knows.
-    """
-    column: ColumnElement[str] = exchange.c[name]
-    return column.concat("") if wanted.message_id or wanted.key else column
-
-
-def _with_key(key: BusinessKey) -> Select[Any]:
-    query = select(business_key.c.seq).where(business_key.c.value == key.value)
-    return query.where(business_key.c.name == key.name) if key.name else query
 
 
 def _summary(row: rows.Row) -> Summary:

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, insert, literal, or_, select, text, update
+from sqlalchemy import Connection, Select, and_, func, insert, select, text, update
 
 from swexchange.core.log import Exhibit, KeySum, Kind, Leaf, LogState, Signed, Span
-from swexchange.core.model import Event, Outcome
-from swexchange.core.model import Kind as Copied
 from swexchange.store import key_index, leaves, rows
-from swexchange.store.archive_tables import gone, taken
+from swexchange.store.archive_tables import gone
+from swexchange.store.copies_check import badly_added, badly_matched, badly_standing
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import checkpoint, sealed, tile
@@ -25,7 +24,7 @@ from swexchange.store.exhibit import read_exhibit, sealed_until
 from swexchange.store.ledger import POSITIONS
 from swexchange.store.log_state import log_state
 from swexchange.store.operations_check import badly_recorded
-from swexchange.store.tables import ADDED, COPY_STATES, batch, copy, event, exchange
+from swexchange.store.tables import batch, exchange
 
 LOOK_BACK = 1_000  # spans between which a late row is looked for, of each kind; checkpoints looked at for witnesses
 _NO_END = 2**62
@@ -166,17 +165,17 @@ class Evidence(Database):
     def badly_matched(self) -> Sequence[str]:
         """Answers that came before their parent, whose rows now say other than their MATCHED event and their parent."""
         with self._reading() as connection:
-            return list(connection.execute(_unexplained).scalars())
+            return badly_matched(connection)
 
     def badly_added(self) -> Sequence[str]:
         """Exchanges with a copy that was neither decided nor sent by a replay."""
         with self._reading() as connection:
-            return list(connection.execute(_unreplayed).scalars())
+            return badly_added(connection)
 
     def badly_standing(self) -> Sequence[str]:
         """Exchanges with a copy of which no state is told that there is: nobody sends it."""
         with self._reading() as connection:
-            return list(connection.execute(_stateless).scalars())
+            return badly_standing(connection)
 
     def badly_recorded(self) -> Sequence[tuple[str, str]]:
         """Replays and holds whose rows say other than the log: which, and what."""
@@ -211,65 +210,6 @@ class Evidence(Database):
 
 
 _size = select(func.max(checkpoint.c.size))
-_parent = exchange.alias("parent")
-_explained = exists().where(
-    event.c.exchange_id == exchange.c.exchange_id,
-    event.c.event == str(Event.MATCHED),
-    event.c.detail == exchange.c.parent_exchange_id,
-    _parent.c.exchange_id == exchange.c.parent_exchange_id,
-    _parent.c.message_id == exchange.c.parent_message_id,
-    _parent.c.sender == exchange.c.parent_sender,
-)
-_elsewhere = exists().where(
-    copy.c.seq == exchange.c.seq,
-    copy.c.kind == str(Copied.MESSAGE),
-    copy.c.recipient != exchange.c.parent_sender,
-    copy.c.n < ADDED,
-)
-_explained_by_gone = exists().where(
-    event.c.exchange_id == exchange.c.exchange_id,
-    event.c.event == str(Event.MATCHED),
-    event.c.detail == exchange.c.parent_exchange_id,
-    taken.c.exchange_id == exchange.c.parent_exchange_id,
-    taken.c.identity == literal("A:") + exchange.c.parent_sender + literal("/") + exchange.c.parent_message_id,
-)
-_matched_to = exists().where(
-    copy.c.seq == exchange.c.seq,
-    copy.c.kind == str(Copied.MESSAGE),
-    copy.c.recipient == exchange.c.parent_sender,
-)
-_matches = (
-    select(func.count())
-    .where(event.c.exchange_id == exchange.c.exchange_id, event.c.event == str(Event.MATCHED))
-    .scalar_subquery()
-)
-_waits = and_(exchange.c.outcome == str(Outcome.WAITING), _matches == 0)
-_has_come = and_(
-    *(exchange.c.outcome == str(Outcome.ACCEPTED), _matches == 1, or_(_explained, _explained_by_gone)),
-    *(_matched_to, ~_elsewhere),
-)
-_unexplained = select(exchange.c.exchange_id).where(exchange.c.tries.is_not(None), ~or_(_waits, _has_come))
-
-
-_replayed = exists().where(
-    event.c.exchange_id == exchange.c.exchange_id,
-    event.c.event == str(Event.REPLAYED),
-    event.c.detail.endswith(literal(" message ") + copy.c.recipient),
-)
-_is_matched = and_(exchange.c.tries.is_not(None), func.coalesce(exchange.c.parent_sender, "") == copy.c.recipient)
-_unreplayed = (
-    select(exchange.c.exchange_id)
-    .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
-    .where(copy.c.n >= ADDED, ~_replayed, ~_is_matched)
-)
-
-
-_stateless = (
-    select(exchange.c.exchange_id)
-    .join_from(copy, exchange, exchange.c.seq == copy.c.seq)
-    .where(copy.c.state.not_in(COPY_STATES))
-    .distinct()
-)
 
 
 def _is_sealed(connection: Connection, span: Span) -> bool:

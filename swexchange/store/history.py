@@ -12,7 +12,8 @@ from swexchange.core.compare import Past, PastCopy
 from swexchange.core.model import Kind
 from swexchange.core.search import Filter
 from swexchange.store import rows
-from swexchange.store.audit_log import AuditLog, conditions
+from swexchange.store.audit_log import AuditLog
+from swexchange.store.selecting import conditions
 from swexchange.store.tables import HAS_BYTES, batch, copy, exchange
 
 TOGETHER = 25  # exchanges in memory at once, with their bodies

@@ -16,11 +16,11 @@ from swexchange.core.search import Filter
 from swexchange.errors import ConfigFault
 from swexchange.store import rows
 from swexchange.store.archive_tables import hold
-from swexchange.store.audit_log import conditions
 from swexchange.store.database import Database
 from swexchange.store.engine import is_sqlite
 from swexchange.store.operations import note_hold
 from swexchange.store.readable import Partly, read_json, readable
+from swexchange.store.selecting import conditions
 from swexchange.store.tables import exchange
 
 _TEXTS = ("message_id", "sender", "receiver", "type", "outcome", "code", "route", "state")

@@ -14,11 +14,11 @@ from swexchange.core.prune_record import PruneRecord
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import archive
 from swexchange.store.archives import Archives
-from swexchange.store.audit_log import is_waiting_for_an_operator
 from swexchange.store.engine import is_sqlite
 from swexchange.store.evidence_tables import sealed
 from swexchange.store.fates import note
 from swexchange.store.holds import is_held, lock
+from swexchange.store.selecting import is_waiting_for_an_operator
 from swexchange.store.tables import OUTSTANDING, THE_LOG, batch, copy, exchange, replay_item
 
 AT_ONCE = 100  # messages in one transaction
