@@ -16,6 +16,7 @@ from swexchange.cli.evidence import removed_lines, verifiers
 from swexchange.cli.output import emit, number_of, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import Verifier
 from swexchange.core.log import Archived
@@ -25,7 +26,6 @@ from swexchange.evidence.archive_folder import gaps, strangers, unknown_removals
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.claims import added, lost
 from swexchange.evidence.pace import Pace, no_pause
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import Archives, open_archives
 from swexchange.store.rows import moment

@@ -17,12 +17,12 @@ from swexchange.cli.evidence import verifiers
 from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, table
 from swexchange.cli.progress import progress
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.prune_record import PruneRecord
 from swexchange.errors import ConfigFault
 from swexchange.evidence.pace import Pace
 from swexchange.evidence.pruner import Pruner
-from swexchange.observe import utc_now
 from swexchange.rules.load import load_retention
 from swexchange.rules.retention import Retention
 from swexchange.settings import Settings

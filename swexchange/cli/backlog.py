@@ -13,11 +13,11 @@ from swexchange.cli import exits
 from swexchange.cli.operator import operator
 from swexchange.cli.root import cli
 from swexchange.cli.wiring_store import MB, disk_room, free_disk, watermarks
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.forecast import Sample, forecast
 from swexchange.core.watermark import Standstill, standstill
 from swexchange.errors import ConfigFault
-from swexchange.observe import utc_now
 from swexchange.rules.load import load_remote
 from swexchange.settings import Settings
 from swexchange.store import open_audit_log, open_backlog

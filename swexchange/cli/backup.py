@@ -16,12 +16,12 @@ from swexchange.cli.output import emit, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.cli.wiring_store import audit_verifier
+from swexchange.clock import utc_now
 from swexchange.core.checkpoint import size_of
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import create_file
 from swexchange.evidence.pace import Pace, no_pause
 from swexchange.evidence.sealer import HighWater
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store.engine import parse_url, where
 from swexchange.store.snapshot import open_snapshot

@@ -14,12 +14,12 @@ from swexchange.broker.management import Management
 from swexchange.broker.topology import DAEMON, INTAKE
 from swexchange.cli.topology import wanted
 from swexchange.cli.wiring_broker import server
+from swexchange.clock import utc_now
 from swexchange.errors import BrokerLost, StoreDown
 from swexchange.health.broker import Broker, Needs, judge_nodes, judge_permissions, judge_takers, judge_topology
 from swexchange.health.database import Postgresql, judge_postgresql, judge_sqlite
 from swexchange.health.machine import judge_clock, judge_keys, judge_variables
 from swexchange.health.problem import Danger, Problem
-from swexchange.observe import utc_now
 from swexchange.settings import Settings, unknown
 from swexchange.store.look import look as look_at_database
 

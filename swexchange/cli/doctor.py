@@ -20,6 +20,7 @@ from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.cli.wiring import load_rules
 from swexchange.cli.wiring_store import log_key, refuse_rolled_back_log
 from swexchange.cli.witness import witnesses_of
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault, Fault, RulesInvalid
@@ -28,7 +29,6 @@ from swexchange.health.intake import judge_intake
 from swexchange.health.keeping import judge_archiving, judge_backup, judge_files, judge_pruning
 from swexchange.health.problem import Danger
 from swexchange.health.witness import judge_witness
-from swexchange.observe import utc_now
 from swexchange.rules.load import load_retention, load_upstreams
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings

@@ -31,12 +31,12 @@ from swexchange.cli.restore import (
 )
 from swexchange.cli.root import cli, say_fault
 from swexchange.cli.wiring import checked_rules, rules_file
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.errors import ConfigFault, Fault, RulesInvalid
 from swexchange.evidence.auditor import Findings
 from swexchange.evidence.sealer import HighWater
 from swexchange.evidence.tree_check import Problem
-from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.settings import Settings
 from swexchange.store import restore as store

@@ -18,13 +18,13 @@ from swexchange.cli.output import emit, members, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import tested_rules
 from swexchange.cli.wiring_broker import server
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.codes import HELD
 from swexchange.core.model import Decision
 from swexchange.core.rulebook import Rulebook
 from swexchange.decider import decide_each
 from swexchange.errors import ConfigFault
-from swexchange.observe import utc_now
 from swexchange.quarantine import release
 from swexchange.schemas.explainer import Explainer
 from swexchange.settings import Settings

@@ -12,9 +12,9 @@ from swexchange.cli.filters import lasting_filter_options
 from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, number_of, table
 from swexchange.cli.root import cli
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.search import Filter
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import open_holds
 from swexchange.store.holds import Hold

@@ -13,9 +13,9 @@ import click
 from swexchange import keyfile
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.keys import Key, SigningKey
-from swexchange.observe import utc_now
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
 

@@ -15,6 +15,7 @@ from swexchange import keyfile
 from swexchange.cli import exits
 from swexchange.cli.output import emit, file_bytes, moment_option, table, write_file, write_stdout
 from swexchange.cli.root import cli
+from swexchange.clock import utc_now
 from swexchange.core.canonical import dxp_msg, local_time
 from swexchange.core.codes import meaning
 from swexchange.core.keys import Key
@@ -23,7 +24,6 @@ from swexchange.core.parse import parse
 from swexchange.core.signature import sign as sign_document
 from swexchange.core.signature import verify as verify_document
 from swexchange.errors import ConfigFault, Rejected
-from swexchange.observe import utc_now
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
 

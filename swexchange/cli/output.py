@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
+from swexchange.clock import utc_now
 from swexchange.core.envelope import moment
 from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault, Rejected
-from swexchange.observe import utc_now
 from swexchange.plain import plain, plain_json
 
 _LONGEST_LINE = 2000  # characters

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-import rich.progress
-from rich.console import Console
+
+def progress(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A bar on stderr with rate and time left, where a person looks on; call what it gives with each number done."""
+    return _bar(what, total) if sys.stderr.isatty() else nullcontext(lambda _count: None)
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with rate and time left, where a person looks on; call what it gives with each number done."""
-    console = Console(stderr=True)
+def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    import rich.progress  # noqa: PLC0415 - most commands draw no bar, and would start a tenth later
+    from rich.console import Console  # noqa: PLC0415
+
     bar = rich.progress.Progress(
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
         rich.progress.TextColumn("{task.fields[rate]}"),
         rich.progress.TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
+        console=Console(stderr=True),
     )
     started = time.monotonic()
     with bar:

@@ -17,11 +17,11 @@ from swexchange.cli.audit import audit as group
 from swexchange.cli.output import emit, file_bytes, members, table, write_file
 from swexchange.cli.progress import progress
 from swexchange.cli.wiring_store import log_key, sealer
+from swexchange.clock import utc_now
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.reconcile import Account, Line, Side, Standing, compare, document, read_list
 from swexchange.errors import ConfigFault
 from swexchange.evidence.reconcile import covered, require_whole, signed_document
-from swexchange.observe import utc_now
 from swexchange.rules.load import load_parties
 from swexchange.settings import Settings
 from swexchange.store import Tally, open_tally

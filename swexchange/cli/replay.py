@@ -16,10 +16,10 @@ from swexchange.cli.operator import operator
 from swexchange.cli.output import emit, members, number_of, say, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.replay import How, Scope
 from swexchange.errors import Fault
-from swexchange.observe import utc_now
 from swexchange.replay.plan import Planning
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_history, open_replays

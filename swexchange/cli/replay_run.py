@@ -18,9 +18,9 @@ from swexchange.cli.progress import progress
 from swexchange.cli.replay import replay, show
 from swexchange.cli.wiring import load_rules
 from swexchange.cli.wiring_broker import server
+from swexchange.clock import utc_now
 from swexchange.core.replay import Done, How
 from swexchange.errors import Fault
-from swexchange.observe import utc_now
 from swexchange.replay.run import Accepting, Ending, Pace, Run
 from swexchange.rules.load import load_remote
 from swexchange.schemas.explainer import Explainer

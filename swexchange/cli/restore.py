@@ -17,6 +17,7 @@ from swexchange.cli.evidence import verifiers
 from swexchange.cli.output import emit, file_bytes, table
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.checkpoint import BadNote, Verifier, size_of
 from swexchange.durable import create_file, sync
@@ -24,7 +25,6 @@ from swexchange.errors import ConfigFault
 from swexchange.evidence.auditor import Findings, audit, audit_unsealed
 from swexchange.evidence.sealer import HighWater
 from swexchange.evidence.tree_check import Problem
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import open_evidence, version
 from swexchange.store import restore as store

@@ -12,6 +12,7 @@ from swexchange.cli import exits
 from swexchange.cli.output import emit, file_bytes, moment_option, say, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import checked_rules, rules_file
+from swexchange.clock import utc_now
 from swexchange.core.decide import examine
 from swexchange.core.model import Decision, Delivery
 from swexchange.core.parse import parse
@@ -19,7 +20,6 @@ from swexchange.core.routing import Facts, why_not
 from swexchange.core.rulebook import Rulebook
 from swexchange.core.signature import verify
 from swexchange.errors import ConfigFault, Rejected
-from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.rules.structure import json_schema
 from swexchange.settings import Settings

@@ -14,9 +14,9 @@ from swexchange.cli.judging import counted, judge_all, rules_of
 from swexchange.cli.output import emit, number_of, table
 from swexchange.cli.progress import progress
 from swexchange.cli.routes import routes
+from swexchange.clock import utc_now
 from swexchange.core.canonical import CHINA, local_time
 from swexchange.core.compare import Judged
-from swexchange.observe import utc_now
 from swexchange.replay.whatif import Tally, tally
 from swexchange.settings import Settings
 from swexchange.store import Filter, open_history

@@ -7,7 +7,7 @@ import signal
 import click
 
 from swexchange.cli.root import cli
-from swexchange.observe import configure_logs
+from swexchange.observe.logs import configure_logs
 from swexchange.settings import Settings
 
 

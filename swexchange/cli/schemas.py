@@ -12,11 +12,11 @@ from swexchange.cli import exits
 from swexchange.cli.output import emit, file_bytes, table
 from swexchange.cli.root import cli
 from swexchange.cli.wiring import checked_rules
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.parse import parse
 from swexchange.core.rulebook import Edition, MessageType, Rulebook
 from swexchange.errors import Rejected
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 
 

@@ -13,7 +13,7 @@ from swexchange.cli.upstream_broker import upstream_management, upstream_server
 from swexchange.core.rulebook import Upstream
 from swexchange.errors import BrokerLost, ConfigFault
 from swexchange.health.problem import Danger
-from swexchange.observe import flush_logs
+from swexchange.observe.logs import flush_logs
 from swexchange.rules.load import load_upstreams
 from swexchange.settings import Settings
 

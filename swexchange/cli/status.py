@@ -12,10 +12,10 @@ from swexchange.cli.backlog import intake_standstill, upstreams
 from swexchange.cli.output import emit, table
 from swexchange.cli.root import cli
 from swexchange.cli.witness import witnesses_of
+from swexchange.clock import utc_now
 from swexchange.core.canonical import local_time
 from swexchange.core.log import LogState
 from swexchange.core.watermark import Standstill
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import open_audit_log, open_evidence
 from swexchange.store.audit_log import Open

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from swexchange.cli import exits
-from swexchange.observe import flush_logs
+from swexchange.observe.logs import flush_logs
 
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 

@@ -14,8 +14,8 @@ from swexchange.broker import Intake, LastingOutlet, Outlet
 from swexchange.cli.upstream_broker import upstream_server
 from swexchange.cli.wiring_broker import server
 from swexchange.cli.wiring_store import disk_room
+from swexchange.clock import utc_now
 from swexchange.core.rulebook import Rulebook, Upstream
-from swexchange.observe import utc_now
 from swexchange.observe.observer import Observer
 from swexchange.settings import Settings
 from swexchange.store import open_backlog

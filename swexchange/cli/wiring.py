@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from swexchange import yamlfile
+from swexchange.clock import utc_now
 from swexchange.core.rulebook import Rulebook
-from swexchange.observe import utc_now
 from swexchange.rules import samples
 from swexchange.rules.load import load
 from swexchange.schemas.compiled import Schemas

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swexchange import keyfile
+from swexchange.clock import utc_now
 from swexchange.core.checkpoint import Verifier, is_name
 from swexchange.core.keys import SigningKey
 from swexchange.core.watermark import Watermarks
 from swexchange.errors import ConfigFault, StoreDown
 from swexchange.evidence.sealer import HighWater, Sealer, checked
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import Evidence, open_evidence
 from swexchange.store.engine import folder_of

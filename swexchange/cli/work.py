@@ -21,8 +21,8 @@ from swexchange.cli.upstream import connect, forwarding
 from swexchange.cli.wiring import tested_rules
 from swexchange.cli.wiring_broker import server
 from swexchange.cli.wiring_store import free_disk, refuse_rolled_back_log, watermarks
+from swexchange.clock import utc_now
 from swexchange.decider import FreshThreads, decide_each
-from swexchange.observe import utc_now
 from swexchange.observe.metrics import Metrics
 from swexchange.observe.observer import Observer
 from swexchange.quarantine import Quarantine

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import sdnotify
 import structlog
 
+from swexchange.clock import utc_now
 from swexchange.core.breaker import Standing, State
 from swexchange.core.codes import HELD
 from swexchange.core.forecast import Forecast, Sample
@@ -20,7 +21,6 @@ from swexchange.core.model import Decision, Fate, Outcome, Recorded
 from swexchange.core.rulebook import Rulebook
 from swexchange.errors import BrokerLost, DamagedRow, Fault
 from swexchange.forwarder import Sent
-from swexchange.observe import utc_now
 from swexchange.observe.logs import flush_logs
 from swexchange.observe.metrics import Metrics
 from swexchange.observe.outage import Outage

@@ -11,7 +11,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from swexchange import observe
+from swexchange import clock
 
 FILE = Path(os.environ["CHAOS_CLOCK"])
 
@@ -25,7 +25,7 @@ def skewed_now() -> datetime:
 
 
 if __name__ == "__main__":
-    observe.utc_now = skewed_now
+    clock.utc_now = skewed_now
     from swexchange.cli import main  # only now: its modules take the clock as they are imported
 
     main()

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from swexchange.cli.filters import filter_options
+from swexchange.clock import utc_now
 from swexchange.core.model import BusinessKey
 from swexchange.core.search import State
 from swexchange.errors import ConfigFault
-from swexchange.observe import utc_now
 from swexchange.settings import Settings
 from swexchange.store import Filter
 
