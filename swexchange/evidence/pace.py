@@ -7,27 +7,25 @@ from collections.abc import Callable
 
 REST = 4.0  # a pause is this many times the work before it
 BURST = 0.005  # seconds of work between two pauses: what a message may have to wait for
+LONGEST = 10.0  # seconds of a pause: who waited long for a lock, or was stopped by a shell, did not work all the time
 
 
 class Pace:
     """Pauses between bursts of work: `rest` is told for how many seconds. To be called often.
 
-    `burst` is the least work, in seconds of `clock`, that is followed by a pause. With the processor's time for
-    a clock, as a process of its own may have it, waiting for a core is no work: else the busier the machine,
-    the longer the pauses.
+    With the processor's time for a clock, as a process of its own may have it, waiting for a core is no work: else
+    the busier the machine, the longer the pauses.
     """
 
-    def __init__(
-        self, rest: Callable[[float], object], burst: float = BURST, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._rest, self._burst, self._clock = rest, burst, clock
+    def __init__(self, rest: Callable[[float], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest, self._clock = rest, clock
         self._since = clock()
 
     def __call__(self) -> None:
         """Pause, if enough was done since the last pause."""
         worked = self._clock() - self._since
-        if worked >= self._burst:
-            self._rest(worked * REST)
+        if worked >= BURST:
+            self._rest(min(worked * REST, LONGEST))
             self._since = self._clock()
 
 

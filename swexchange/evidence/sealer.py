@@ -169,7 +169,7 @@ class Sealer:
         clock: Callable[[], float] = time.monotonic,
     ) -> Iterator[int]:
         """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause."""
-        breathe = Pace(rest, clock=clock)
+        breathe = Pace(rest, clock)
         while added := self.seal(breathe, everywhere=everywhere):
             yield added
             breathe()
