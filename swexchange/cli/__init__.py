@@ -6,14 +6,13 @@ docs/reference/commands.md.
 
 from __future__ import annotations
 
-import signal
-
 from swexchange.cli.root import cli
+from swexchange.cli.stopping import tidy_up_on_signals
 
 __all__ = ["cli", "main"]
 
 
 def main() -> None:
-    """The entry point of the `swexchange` command. SIGTERM is as Ctrl-C: what was begun is tidied up."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """The entry point of the `swexchange` command."""
+    tidy_up_on_signals()
     cli(prog_name="swexchange")

@@ -155,6 +155,7 @@ def test_a_backup_that_is_stopped_leaves_nothing(kept: House, elsewhere: House, 
     database = elsewhere.folder / "backup.partial" / "database.db"
     until(lambda: database.exists() and database.stat().st_size > 0, "rows")
     process.send_signal(number)
+    process.send_signal(signal.SIGINT)  # an impatient operator, or a shell that tells the whole group
     assert process.communicate(timeout=SECONDS)[1] == b"stopped\n"
     assert process.returncode == exits.STOPPED
     assert not list(elsewhere.folder.glob("backup*"))
