@@ -13,8 +13,7 @@ from swexchange.core.model import Event
 from swexchange.core.prune_record import PruneRecord
 from swexchange.store import leaves, rows
 from swexchange.store.archive_tables import archive, taken
-from swexchange.store.candidates import is_among, listed
-from swexchange.store.engine import is_sqlite
+from swexchange.store.candidates import among, is_among
 from swexchange.store.evidence import Evidence
 from swexchange.store.evidence_tables import rules, sealed
 from swexchange.store.exhibit import entries_of
@@ -92,8 +91,7 @@ class Archives(Evidence):
     def takers(self, identities: Collection[str]) -> Mapping[str, Claim]:
         """Who took these, by identity: exchanges that are there, and such as were pruned."""
         with self._reading() as connection:
-            of_sqlite = is_sqlite(connection)
-            found = connection.execute(_takers[of_sqlite], {"values": listed(identities, of_sqlite)}).all()
+            found = among(connection, _takers, identities).all()
         return {claim.identity: claim for claim in map(_claim, found)}
 
     def pruned_claims(self) -> Iterator[Claim]:

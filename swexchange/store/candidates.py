@@ -11,6 +11,8 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
+    Executable,
+    Result,
     Select,
     Text,
     and_,
@@ -81,6 +83,12 @@ def is_among(column: ColumnElement[str], name: str, of_sqlite: bool) -> ColumnEl
 def listed(values: Collection[str], of_sqlite: bool) -> str | list[str]:
     """Values as the parameter of `is_among`."""
     return json.dumps(list(values)) if of_sqlite else list(values)
+
+
+def among(connection: Connection, query: Mapping[bool, Executable], values: Collection[str]) -> Result[Any]:
+    """What a query with `is_among` of "values" finds; `query` has it by whether SQLite is asked."""
+    of_sqlite = is_sqlite(connection)
+    return connection.execute(query[of_sqlite], {"values": listed(values, of_sqlite)})
 
 
 def _oldest_of(of_sqlite: bool, value: ColumnElement[str], *name: ColumnElement[str]) -> Select[Any]:

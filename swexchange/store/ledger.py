@@ -15,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Result,
     Select,
     Table,
     and_,
@@ -45,7 +44,7 @@ from swexchange.core.model import (
 from swexchange.crashpoint import crashpoint
 from swexchange.store import rows, tables
 from swexchange.store.archive_tables import taken
-from swexchange.store.candidates import candidates, is_among, listed
+from swexchange.store.candidates import among, candidates, is_among
 from swexchange.store.engine import as_sqlalchemy, is_sqlite
 from swexchange.store.fates import mark_all, note, this_copy
 from swexchange.store.known_rules import KnownRules
@@ -64,7 +63,7 @@ class Book:
 
     def known(self, identities: Collection[str]) -> Mapping[str, Recorded]:
         """The recorded decisions among these identities."""
-        found = _among(self._connection, _known, identities).mappings().all()
+        found = among(self._connection, _known, identities).mappings().all()
         # Later than the rows: an exchange that is pruned meanwhile is in one of the two.
         return self._gone(filter(is_claim, identities)) | {row["identity"]: self._recorded(row) for row in found}
 
@@ -72,7 +71,7 @@ class Book:
         """What accepted exchanges took whose rows were pruned; their receipts lie in archive files."""
         return {
             row.identity: Recorded(row.exchange_id, bytes(row.digest), Outcome.ACCEPTED, ACCEPTED, None)
-            for row in _among(self._connection, _pruned, list(claims))
+            for row in among(self._connection, _pruned, list(claims))
         }
 
     def accepted_bytes(self, wanted: Collection[tuple[str, bytes]]) -> Mapping[tuple[str, bytes], Recorded]:
@@ -144,11 +143,6 @@ _copies_columns = (
 def _one_of(query: Select[Any], column: ColumnElement[str]) -> Mapping[bool, Select[Any]]:
     """The rows whose column is one of many values, sent as one: by whether it is SQLite that is asked."""
     return {of_sqlite: query.where(is_among(column, "values", of_sqlite)) for of_sqlite in (True, False)}
-
-
-def _among(connection: Connection, query: Mapping[bool, Select[Any]], values: Collection[str]) -> Result[Any]:
-    of_sqlite = is_sqlite(connection)
-    return connection.execute(query[of_sqlite], {"values": listed(values, of_sqlite)})
 
 
 # Made once, as all that is asked for every batch: SQLAlchemy takes longer to make a statement than to run it.
