@@ -22,7 +22,7 @@ from swexchange.core.tiles import TileTree
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import replace_file
 from swexchange.errors import ConfigFault, Fault
-from swexchange.evidence.pace import Pace
+from swexchange.evidence.pace import Pace, no_pause
 
 _RESTORED = "See docs/how-to/prove-an-exchange.md#after-a-restore"
 AT_ONCE = 1_000  # leaves in one step, about
@@ -129,17 +129,17 @@ class Sealer:
         """The log as it stands. Raises ConfigFault where it is not the one that was signed last."""
         return checked(self._log, self._origin, self._high_water)
 
-    def seal(self, breathe: Callable[[], object] = lambda: None, *, everywhere: bool = False) -> int:
+    def seal(self, pause: Callable[[], object] = no_pause, *, everywhere: bool = False) -> int:
         """Seal some of what is new; how many leaves were added. Raises StoreDown, ConfigFault.
 
-        `breathe` is called after each leaf that was read; no transaction is open then.
+        `pause` is called after each leaf that was read; no transaction is open then.
         """
         tree = self.check()
         size = tree.size
         spans = []
         for span in self._log.pending(AT_ONCE, everywhere=everywhere):
             first = tree.size
-            tree.append(self._hashes(span, breathe))
+            tree.append(self._hashes(span, pause))
             spans.append(replace(span, first_leaf=first, leaves=tree.size - first))
         if not spans:
             return 0
@@ -152,27 +152,20 @@ class Sealer:
             self._high_water.write(made.note)
         return tree.size - size
 
-    def _hashes(self, span: Span, breathe: Callable[[], object]) -> Iterator[bytes]:
+    def _hashes(self, span: Span, pause: Callable[[], object]) -> Iterator[bytes]:
         for leaf in self._log.leaves(span):
             yield merkle.leaf_hash(leaf.entry)
-            breathe()
+            pause()
 
     def _signed(self, tree: TileTree) -> Signed:
         note = checkpoint.sign(Checkpoint(self._origin, tree.size, tree.root()), self._key)
         return Signed(tree.size, self._clock(), note)
 
-    def seal_all(
-        self,
-        rest: Callable[[float], object] = lambda _: None,
-        *,
-        everywhere: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> Iterator[int]:
-        """Seal until nothing is left, step by step: the leaves of each; `rest` is told how long to pause."""
-        breathe = Pace(rest, clock)
-        while added := self.seal(breathe, everywhere=everywhere):
+    def seal_all(self, pause: Callable[[], object] = no_pause, *, everywhere: bool = False) -> Iterator[int]:
+        """Seal until nothing is left, step by step: the leaves of each. `pause` is as that of `seal`."""
+        while added := self.seal(pause, everywhere=everywhere):
             yield added
-            breathe()
+            pause()
 
     def state(self) -> LogState:
         """How far the log has come, by whichever sealer. Raises StoreDown."""
@@ -227,7 +220,7 @@ class Sealing:
         self._wait(min(self._seconds, LOOK))
 
     def _seal(self) -> None:
-        for added in self._sealer.seal_all(self._wait, clock=time.process_time):
+        for added in self._sealer.seal_all(Pace(self._wait, time.process_time)):
             self._observer.sealed(added)
             self._observer.alive()
             if self._wait(0.0):

@@ -23,6 +23,7 @@ from swexchange.core.tiles import WIDTH, TileTree
 from swexchange.errors import ConfigFault
 from swexchange.evidence import auditor, bundle
 from swexchange.evidence.auditor import Findings, audit, audit_unsealed
+from swexchange.evidence.pace import Pace
 from swexchange.evidence.sealer import HighWater, Sealer
 from swexchange.evidence.tree_check import Problem
 from swexchange.store import Evidence, FullLedger
@@ -138,7 +139,7 @@ def test_sealing_pauses_after_each_burst_of_work(log: Evidence, ledger: FullLedg
     record(ledger, *(accepted(f"L{n}") for n in range(100)))
     ticks = count(step=0.001_000_000_1)  # a little more than a millisecond: five of them are no less than 5 ms
     rests: list[float] = []
-    assert list(sealer.seal_all(rests.append, clock=lambda: next(ticks))) == [100]
+    assert list(sealer.seal_all(Pace(rests.append, lambda: next(ticks)))) == [100]
     assert len(rests) == 100 // 5
     assert {round(seconds, 6) for seconds in rests} == {4 * 0.005}
 
