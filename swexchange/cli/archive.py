@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from swexchange.cli import exits
 from swexchange.cli.evidence import removed_lines, verifiers
 from swexchange.cli.output import emit, number_of, table
+from swexchange.cli.pausing import fast_option
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.clock import utc_now
@@ -25,7 +25,6 @@ from swexchange.evidence.archive_file import ArchiveFile, Damaged
 from swexchange.evidence.archive_folder import gaps, strangers, unknown_removals
 from swexchange.evidence.archiver import Archiver, Bounds
 from swexchange.evidence.claims import added, lost
-from swexchange.evidence.pace import Pace, no_pause
 from swexchange.settings import Settings
 from swexchange.store import Archives, open_archives
 from swexchange.store.rows import moment
@@ -41,9 +40,9 @@ def archive() -> None:
 @click.option(
     "--entries", default=Bounds().entries, show_default=True, type=click.IntRange(1), help="So many fill a file."
 )
-@click.option("--fast", is_flag=True, help="Without pauses, in a fifth of the time: messages wait longer meanwhile.")
+@fast_option
 @click.pass_obj
-def write(settings: Settings, everything: bool, entries: int, fast: bool) -> None:
+def write(settings: Settings, everything: bool, entries: int, pause: Callable[[], object]) -> None:
     """Write what is sealed and not yet archived into files, oldest first, into the folder SWX_ARCHIVE.
 
     Each file holds entries with their messages, receipts and details, compressed, and proves itself; it
@@ -58,7 +57,6 @@ def write(settings: Settings, everything: bool, entries: int, fast: bool) -> Non
     count = 0
     with open_archives(settings.database_url) as log:
         head, last = log.head(), log.last_archive()
-        pause = no_pause if fast else Pace(time.sleep)
         archiver = Archiver(log, Path(settings.archive), verifiers(settings, ()), utc_now, pause, Bounds(entries))
         done, size = last.end if last else 0, head.size if head else 0
         with progress("entries", size - done) as advance:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from swexchange import __version__
 from swexchange.backup import DATABASE, Manifest, Taken, new_folder, write_manifest
 from swexchange.cli.backup_files import HEAD, LOG_KEY, WITNESS_KEYS, sources
 from swexchange.cli.output import emit, table
+from swexchange.cli.pausing import fast_option
 from swexchange.cli.progress import progress
 from swexchange.cli.root import cli
 from swexchange.cli.wiring_store import audit_verifier
@@ -20,7 +20,6 @@ from swexchange.clock import utc_now
 from swexchange.core.checkpoint import size_of
 from swexchange.crashpoint import crashpoint
 from swexchange.durable import create_file
-from swexchange.evidence.pace import Pace, no_pause
 from swexchange.evidence.sealer import HighWater
 from swexchange.settings import Settings
 from swexchange.store.engine import parse_url, where
@@ -30,10 +29,10 @@ from swexchange.store.snapshot import open_snapshot
 @cli.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--with-private-keys", "private_keys", is_flag=True, help="Also the secrets of SWX_KEYS, as they are.")
-@click.option("--fast", is_flag=True, help="Without pauses, in a fifth of the time: messages wait longer meanwhile.")
+@fast_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def backup(settings: Settings, folder: Path, private_keys: bool, fast: bool, as_json: bool) -> None:
+def backup(settings: Settings, folder: Path, private_keys: bool, pause: Callable[[], object], as_json: bool) -> None:
     """Write a backup into a new folder, while the daemon works.
 
     It holds the database as it is at one moment, as an SQLite file whatever the database is;
@@ -50,7 +49,7 @@ def backup(settings: Settings, folder: Path, private_keys: bool, fast: bool, as_
       swexchange backup /safe/before-moving --with-private-keys --fast
     """
     with new_folder(folder) as partial:
-        manifest = _fill(partial, settings, private_keys, no_pause if fast else Pace(time.sleep))
+        manifest = _fill(partial, settings, private_keys, pause)
     taken = manifest.taken
     told = {"folder": str(folder), "bytes": manifest.bytes, **asdict(taken), "log_entries": size_of(taken.checkpoint)}
     rows = [
