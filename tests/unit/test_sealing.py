@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from swexchange.core.log import LogState
 from swexchange.errors import ConfigFault, Fault, StoreDown
+from swexchange.evidence.pace import no_pause
 from swexchange.evidence.sealer import LOOK, HighWater, Sealer, Sealing
 from swexchange.observe.metrics import SealerMetrics
 from swexchange.observe.sealing import SealerObserver
 from tests.world import NOW
 
 STEPS = 3
+ENOUGH = 100  # waits, after which what is waited for will not come
 
 
-class _Sealer:
+class _Sealer(Sealer):
     """A sealer whose first attempt may fail; each of the others takes so many steps."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None) -> None:  # it has no log
         self.error = error
 
     def state(self) -> LogState:
@@ -30,7 +31,7 @@ class _Sealer:
     def is_due(self, seconds: float) -> bool:
         return True
 
-    def seal_all(self, rest: Callable[[float], object], *, clock: Callable[[], float]) -> Iterator[int]:
+    def seal_all(self, pause: Callable[[], object] = no_pause, *, everywhere: bool = False) -> Iterator[int]:
         error, self.error = self.error, None
         if error:
             raise error
@@ -59,14 +60,14 @@ class _Told:
 
 
 def run(sealer: _Sealer, told: _Told, seconds: float, *, until: Callable[[], bool]) -> list[float]:
-    """Run the loop until that holds, without waiting; the seconds that it would have waited."""
+    """Run the loop until that holds, or ENOUGH, without waiting; the seconds that it would have waited."""
     waits: list[float] = []
 
     def wait(so_long: float) -> bool:
         waits.append(so_long)
-        return until()
+        return until() or len(waits) >= ENOUGH
 
-    Sealing(cast("Sealer", sealer), seconds, told, wait).run()
+    Sealing(sealer, seconds, told, wait).run()
     return waits
 
 
