@@ -16,6 +16,7 @@ from swexchange.cli.output import emit, table, write_file, write_stdout
 from swexchange.core.canonical import local_time
 from swexchange.core.search import Filter
 from swexchange.evidence import archive_search
+from swexchange.evidence.archive_folder import holes
 from swexchange.evidence.archive_search import Found, Hit
 from swexchange.settings import Settings
 
@@ -29,17 +30,25 @@ from swexchange.settings import Settings
 def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: bool) -> None:
     """Find exchanges in the archive files, newest first; it reads every file whose time fits, and no database.
 
-    Exit code 1: nothing found.
+    Of files that are missing between those that are there, stderr tells. Exit code 1: nothing found.
 
     \b
     Examples:
       swexchange archive search --key EntryId=530420261000000017
       swexchange archive search --sender DXPENT0000012345 --since 2026-11-01 --until 2026-12-01
     """
-    wanted = replace(wanted, limit=limit, after=after)
-    found = list(archive_search.search(Path(settings.archive), wanted))
+    folder, wanted = Path(settings.archive), replace(wanted, limit=limit, after=after)
+    found = list(archive_search.search(folder, wanted))
     emit([_told(hit) for hit in found], as_json, lambda: _print(found))
+    _tell_holes(folder)
     raise SystemExit(exits.DONE if found else exits.PROBLEMS)
+
+
+def _tell_holes(folder: Path) -> None:
+    """What lies in a missing file is not found: not as if it had never been."""
+    for first, last in holes(folder):
+        what = "in no file of this folder, by retention or because it is missing; what lies there is not found"
+        click.echo(f"leaves {first} to {last}: {what}", err=True)
 
 
 def _told(hit: Hit) -> dict[str, Any]:
@@ -93,6 +102,7 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
       swexchange archive prove 019cac2a9dc017bb841883fa7d7020a8 -o evidence.zip
     """
     found = _found(settings, exchange_id)
+    _tell_holes(found.archive.parent)  # events of it may lie there
     made = archive_search.prove(found, schemas_in(settings), tell_left_out)
     path = Path(output or f"{exchange_id}.zip")
     write_file(path, made)
@@ -100,8 +110,10 @@ def prove(settings: Settings, exchange_id: str, output: str | None) -> None:
 
 
 def _found(settings: Settings, exchange_id: str) -> Found:
-    found = archive_search.find(Path(settings.archive), exchange_id)
+    folder = Path(settings.archive)
+    found = archive_search.find(folder, exchange_id)
     if found is None:
+        _tell_holes(folder)
         click.echo("no archive file holds this exchange; `swexchange archive search` finds ids", err=True)
         raise SystemExit(exits.PROBLEMS)
     return found

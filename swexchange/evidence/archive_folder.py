@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from itertools import repeat
@@ -12,6 +13,8 @@ from swexchange.core.model import Event
 from swexchange.core.prune_record import PruneRecord
 from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import ArchiveFile
+
+_NAME = re.compile(r"([0-9]{12,})-([0-9]{12,})\.zip")
 
 
 def name_of(first: int, entries: int) -> str:
@@ -31,6 +34,21 @@ def files_in(folder: Path) -> list[Path]:
     except OSError as error:  # not as if there were none
         what = f"cannot look for archive files: {error.strerror}"
         raise ConfigFault(what, where=str(folder), do="Set SWX_ARCHIVE to the folder in which they are") from None
+
+
+def holes(folder: Path) -> Iterator[tuple[int, int]]:
+    """Where, by their names, the files of a folder leave out leaves: the first and the last of each hole.
+
+    What may be missing behind the last file no name says. Raises ConfigFault.
+    """
+    end = 0
+    for name in (_NAME.fullmatch(path.name) for path in files_in(folder)):
+        if name is None:  # a stranger
+            continue
+        first, last = map(int, name.groups())
+        if first > end:
+            yield end, first - 1
+        end = max(end, last + 1)
 
 
 def entries_of(folder: Path, archives: Iterable[Archived], removed: Set[str] = frozenset()) -> Iterator[bytes | None]:

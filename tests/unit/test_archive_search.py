@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from swexchange.cli.root import cli
 from swexchange.core.model import BusinessKey
 from swexchange.core.search import Filter
 from swexchange.errors import ConfigFault
 from swexchange.evidence.archive_file import PARTS, ArchiveFile, Damaged
+from swexchange.evidence.archive_folder import holes, name_of
 from swexchange.evidence.archive_search import find, prove, search
 from tests import evidence
 from tests.unit.test_verify_evidence import rewritten
 
 GOLDEN = evidence.FOLDER / "archives"
 FIRST, SECOND = sorted(GOLDEN.glob("*.zip"))
+HOLE = "in no file of this folder, by retention or because it is missing; what lies there is not found"
 Change = Callable[[bytes], bytes]
 
 
@@ -132,6 +137,42 @@ def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path, name: 
     with pytest.raises(ConfigFault, match="cannot look for archive files") as raised:
         list(search(tmp_path / name, Filter()))
     assert raised.value.where == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("files", "missing"),
+    [
+        ([(0, 10), (10, 5)], []),
+        ([(0, 10), (15, 5), (20, 1), (30, 1)], [(10, 14), (21, 29)]),
+        ([(10, 10)], [(0, 9)]),
+        ([(0, 10), (0, 30), (20, 10), (40, 1)], [(30, 39)]),  # one within another: twice, but there
+        ([], []),
+    ],
+)
+def test_what_files_leave_out_is_told_by_their_names(
+    tmp_path: Path, files: list[tuple[int, int]], missing: list[tuple[int, int]]
+) -> None:
+    for first, entries in files:
+        (tmp_path / name_of(first, entries)).touch()
+    (tmp_path / "a stranger.zip").touch()
+    assert list(holes(tmp_path)) == missing
+
+
+@pytest.mark.parametrize(("files", "said"), [((FIRST, SECOND), ""), ((SECOND,), f"leaves 0 to 300: {HOLE}\n")])
+def test_where_a_file_is_missing_every_command_says_so(tmp_path: Path, files: tuple[Path, ...], said: str) -> None:
+    """There nothing found means little, and a bundle may lack events."""
+    for file in files:
+        shutil.copy(file, tmp_path)
+    (newest,) = search(tmp_path, Filter(limit=1))
+    there, proof = newest.said["exchange"], str(tmp_path / "proof")
+    for command, errors in (
+        (("search", "--message-id", "NOBODY"), f"nothing found\n{said}"),
+        (("search", "--message-id", newest.said["message_id"]), said),
+        (("show", "0" * 32), f"{said}no archive file holds this exchange; `swexchange archive search` finds ids\n"),
+        (("prove", there, "--output", proof), said),
+    ):
+        done = CliRunner().invoke(cli, ["archive", *command], env={"SWX_ARCHIVE": str(tmp_path)})
+        assert done.stderr == errors, command
 
 
 def test_files_as_they_are_written_are_searched() -> None:
