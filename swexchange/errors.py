@@ -64,6 +64,10 @@ class BrokerLost(Fault):
         return _REASONS.get(self.code, "lost")
 
 
+class Unconfirmed(BrokerLost):
+    """RabbitMQ said nothing in time to any of the messages that it got over the link."""
+
+
 class StoreDown(Fault):
     """The database did not answer, refused or ran out of room; the batch is abandoned unacknowledged."""
 

@@ -10,6 +10,8 @@ from swexchange.broker.frames import Confirm, FrameError, Message, Returned
 from swexchange.core.model import Fate
 from swexchange.crashpoint import crashpoint
 
+NAMED = 3  # queues in an error
+
 
 class Confirms:
     """Tags count from `first`, one per message in order; words on other tags are of earlier calls."""
@@ -26,6 +28,13 @@ class Confirms:
     def fates(self) -> list[Fate]:
         """One per message, in order; UNKNOWN where no word has come."""
         return [fate or Fate.UNKNOWN for fate in self._fates]
+
+    def overdue(self) -> str:
+        """What has no fate yet, of what was handed over, in short: how many for which queues."""
+        handed_over = zip(self._messages[: self._handed_over], self._fates, strict=False)
+        waiting = Counter(message.routing_key or message.exchange for message, fate in handed_over if fate is None)
+        told = [f"{count} to {name}" for name, count in waiting.most_common(NAMED)]
+        return ", ".join(told) + (f" and {len(waiting) - NAMED} more" if len(waiting) > NAMED else "")
 
     def hand_over(self, count: int) -> None:
         """So many more messages are about to be written: from now on there may be a word on them."""

@@ -27,7 +27,7 @@ from swexchange.broker.server import Server
 from swexchange.broker.topology import queue, submitter
 from swexchange.core.model import Copy, Delivery, Fate, Properties
 from swexchange.crashpoint import crashpoint
-from swexchange.errors import BrokerLost
+from swexchange.errors import BrokerLost, Unconfirmed
 
 PREFETCH = 600  # unacknowledged messages: a batch in work, and the next ones already here
 BUFFER_BYTES = 64 * 1024 * 1024  # of messages not taken yet, after which reading pauses
@@ -180,8 +180,9 @@ class Outlet(Link):
         if self._wait(lambda: self._confirms.open <= enough, self._confirm_seconds):
             return self._lost is None
         if not self._blocked:  # a blocked broker may go on with this link later
-            overdue = f"RabbitMQ did not confirm within {self._confirm_seconds:g} seconds"
-            self._fail(BrokerLost(overdue, where=self._where, do="Check its load"))
+            what = f"RabbitMQ did not confirm within {self._confirm_seconds:g} seconds: {self._confirms.overdue()}"
+            do = "Check its load, and whether these queues have a leader"
+            self._fail(Unconfirmed(what, where=self._where, do=do))
             self._call(self._shut)
         return False
 

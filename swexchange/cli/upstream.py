@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from swexchange.broker import Intake, LastingOutlet, Outlet
+from swexchange.broker import Intake, LastingOutlet, Outlet, PassingOver
 from swexchange.cli.upstream_broker import upstream_server
 from swexchange.cli.wiring_broker import server
 from swexchange.cli.wiring_store import disk_room
 from swexchange.clock import utc_now
 from swexchange.core.rulebook import Rulebook, Upstream
+from swexchange.core.silence import SilentQueues
 from swexchange.observe.observer import Observer
 from swexchange.settings import Settings
 from swexchange.store import open_backlog
@@ -23,9 +24,9 @@ from swexchange.upstream import Forwarder
 from swexchange.worker import InTurn, Links
 
 
-def connect(settings: Settings, upstream: Upstream) -> Links:
+def connect(settings: Settings, upstream: Upstream, silent: SilentQueues) -> Links:
     """The links of a worker for what an upstream sends: from its queues, to our own broker."""
-    outlet = LastingOutlet(partial(Outlet, server(settings), settings.confirm_seconds))
+    outlet = PassingOver(LastingOutlet(partial(Outlet, server(settings), settings.confirm_seconds)), silent)
     sources: list[Intake] = []
     try:
         if upstream.queues:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from swexchange.broker import Intake, LastingOutlet, Outlet
+from swexchange.broker import Intake, LastingOutlet, Outlet, PassingOver
 from swexchange.broker.topology import INTAKE
 from swexchange.cli.supervise import again, on_signals
 from swexchange.cli.upstream import connect, forwarding
@@ -22,6 +22,7 @@ from swexchange.cli.wiring import tested_rules
 from swexchange.cli.wiring_broker import server
 from swexchange.cli.wiring_store import free_disk, refuse_rolled_back_log, watermarks
 from swexchange.clock import utc_now
+from swexchange.core.silence import SilentQueues
 from swexchange.decider import FreshThreads, decide_each
 from swexchange.observe.metrics import Metrics
 from swexchange.observe.observer import Observer
@@ -49,7 +50,7 @@ def work(settings: Settings, number: int, upstream: str) -> None:
         attempts = stack.enter_context(closing(Attempts(settings.database_url, uuid4().hex)))
         load = partial(tested_rules, settings, explainer)
         rules_file = RulesFile(Path(settings.routes), load, observer.reloaded, observer.not_reloaded, time.monotonic)
-        links = partial(_links, settings, rules_file, upstream)
+        links = partial(_links, settings, rules_file, upstream, SilentQueues())
         worker = _worker(settings, links, ledger, attempts, rules_file, observer)
         stops: list[Callable[[], object]] = [worker.stop]
         stopping = _stop_on_signals(stops, observer, rules_file)
@@ -114,11 +115,11 @@ def _resident_mb() -> int:
     return pages * resource.getpagesize() // 1_000_000
 
 
-def _links(settings: Settings, rules_file: RulesFile, upstream: str) -> Links:
+def _links(settings: Settings, rules_file: RulesFile, upstream: str, silent: SilentQueues) -> Links:
     if upstream:
-        return connect(settings, rules_file.latest.upstreams[upstream])
+        return connect(settings, rules_file.latest.upstreams[upstream], silent)
     broker = server(settings)
-    outlet = LastingOutlet(partial(Outlet, broker, settings.confirm_seconds))
+    outlet = PassingOver(LastingOutlet(partial(Outlet, broker, settings.confirm_seconds)), silent)
     try:
         return Links(Intake(broker, INTAKE, prefetch=2 * settings.batch), outlet)
     except BaseException:

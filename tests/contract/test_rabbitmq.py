@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,21 @@ import pytest
 from pika import spec
 from pika.frame import Method
 
-from swexchange.broker import Intake, LastingOutlet, Message, Outlet, Server, Tls, Topology, admin, link
+from swexchange.broker import (
+    Intake,
+    LastingOutlet,
+    Message,
+    Outlet,
+    PassingOver,
+    Server,
+    Tls,
+    Topology,
+    admin,
+    link,
+)
 from swexchange.broker.topology import INTAKE, inbox, outbox, receipts
 from swexchange.core.model import Copy, Fate, Kind
+from swexchange.core.silence import SilentQueues
 from swexchange.errors import BrokerLost, ConfigFault
 from tests import rabbit
 
@@ -75,6 +89,33 @@ def test_a_queue_that_has_room_again_gets_its_copies(server: Server) -> None:
     finally:
         patient.close()
         hasty.close()
+
+
+def test_a_queue_that_confirms_nothing_costs_the_others_a_while(server: Server) -> None:
+    """Its process hangs, as one does that has lost its majority; once it is well, it gets its copies again."""
+    process, silent = f'list_to_atom("trouble_{inbox("alice")}")', SilentQueues()
+    both = [COPY, replace(COPY, kind=Kind.RECEIPT)]
+
+    def passing() -> PassingOver:
+        return PassingOver(LastingOutlet(partial(Outlet, server, 2)), silent)
+
+    with closing(passing()) as known:
+        assert known.publish(both) == [Fate.CONFIRMED] * 2
+        rabbit.shared().ctl("eval", f"sys:suspend({process}).")
+        try:
+            assert known.publish(both) == [Fate.UNKNOWN, Fate.CONFIRMED]
+            assert "did not confirm within 2 seconds: 1 to swx.inbox.alice" in _lost(lambda: known.publish(both))
+            silent = SilentQueues()  # as a worker that has just started
+            with closing(passing()) as new:
+                assert "1 to swx.inbox.alice, 1 to swx.receipts.alice" in _lost(lambda: new.publish(both))
+            with closing(passing()) as new, pytest.raises(BrokerLost):
+                new.publish(both)  # the inbox first, alone
+            with closing(passing()) as new:
+                assert new.publish(both) == [Fate.UNKNOWN, Fate.CONFIRMED]
+        finally:
+            rabbit.shared().ctl("eval", f"sys:resume({process}).")
+    with closing(passing()) as outlet:
+        _until(lambda: outlet.publish(both) == [Fate.CONFIRMED] * 2)
 
 
 def _until(condition: Callable[[], bool]) -> None:

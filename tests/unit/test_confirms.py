@@ -31,6 +31,18 @@ def test_one_word_for_many_settles_all_before_it() -> None:
     assert confirms.open == 0
 
 
+def test_what_is_overdue_is_told_by_queue() -> None:
+    """What was not handed over is not: nobody waits for a word on it."""
+    confirms = Confirms(1, [*(Message("", name, b"") for name in "qrqstu"), Message("outbox", "", b"")])
+    confirms.hand_over(4)
+    confirms.on_confirm(Confirm(4, False, True))
+    assert confirms.overdue() == "2 to q, 1 to r"
+    confirms.hand_over(3)
+    assert confirms.overdue() == "2 to q, 1 to r, 1 to t and 2 more"
+    confirms.on_confirm(Confirm(6, True, True))
+    assert confirms.overdue() == "1 to outbox"
+
+
 def test_the_first_word_stands() -> None:
     """A word repeated or contradicted later changes nothing."""
     confirms = _confirms(2)
