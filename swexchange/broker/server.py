@@ -116,7 +116,8 @@ def _plain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, amqp.ProbableAuthenticationError):
         return "the connection ended during the login", "Check the network and the broker"
     if isinstance(error, amqp.IncompatibleProtocolError):
-        return "what answers there does not speak AMQP 0-9-1", "Check host and port of the broker URL"
+        do = "Check host and port of the broker URL; a broker that is just ending does not speak either"
+        return "what answers there does not speak AMQP 0-9-1", do
     if isinstance(error, amqp.AMQPHeartbeatTimeout):
         return "RabbitMQ fell silent: heartbeats were missed", "Check the network and the broker's load"
     return _network(error)
