@@ -19,8 +19,9 @@ from swexchange.core.forecast import Forecast, Sample, forecast
 from swexchange.core.lanes import Weights
 from swexchange.core.model import Copy, Fate
 from swexchange.core.rulebook import Rulebook, Upstream
+from swexchange.core.silence import SilentQueues
 from swexchange.crashpoint import crashpoint
-from swexchange.errors import BrokerLost, Fault
+from swexchange.errors import BrokerLost, Fault, Unconfirmed
 from swexchange.pipeline import Sink
 
 AT_ONCE = 100  # copies in one pass, each of another lane
@@ -126,6 +127,7 @@ class Forwarder:
         self._renew_at: datetime | None = None
         self._boundary = 0
         self._most = AT_ONCE  # copies in the next pass: as many as it confirms in time
+        self._silent, self._turn = SilentQueues(), 0  # of recipients; whose turn it is, where some are tried alone
         self._samples: list[Sample] = []  # the last two looks that are a minute apart
 
     def stop(self) -> None:
@@ -164,8 +166,11 @@ class Forwarder:
         if not room:
             return REST
         started = time.monotonic()
-        copies = self._backlog.take(recipients, self._boundary, room, upstream.weights, self._max_bytes, now)
-        if not copies:
+        for wanted in self._in_turn(recipients, now):
+            copies = self._backlog.take(wanted, self._boundary, room, upstream.weights, self._max_bytes, now)
+            if copies:
+                break
+        else:
             return REST
         fates, fault = self._publish(upstream, copies)
         crashpoint("forwarded")
@@ -173,6 +178,7 @@ class Forwarder:
         self._observer.forwarded(fates)
         confirmed = sum(fate is Fate.CONFIRMED for _, fate in fates)
         self._adapt(confirmed, fates)
+        self._listen(copies, fates, fault, now)
         self._judge(confirmed, fates, fault)
         if confirmed == AT_ONCE:  # it was busy all the time: that is its pace
             self._learn_pace(confirmed / (time.monotonic() - started))
@@ -222,6 +228,23 @@ class Forwarder:
 
     # -- the upstream
 
+    def _in_turn(self, recipients: Collection[str], now: datetime) -> Sequence[Collection[str]]:
+        """Whose copies this pass takes, or else whose: not of those that rest, unless all do."""
+        names = sorted(recipients)
+        calls = self._silent.calls(names, now.timestamp()) or [names]
+        self._turn += 1
+        first = self._turn % len(calls)
+        return calls[first:] + calls[:first]
+
+    def _listen(self, copies: Sequence[Copy], fates: Fates, fault: BrokerLost | None, began: datetime) -> None:
+        """Learn which recipients' queues say nothing, where it is neither the link nor an alarm."""
+        if (self._outlet and self._outlet.blocked) or not (fates or isinstance(fault, Unconfirmed)):
+            return
+        answered = {copy.to for copy, fate in fates if fate is not Fate.UNKNOWN}
+        now = self._clock()
+        silent = {copy.to for copy in copies} - answered
+        self._silent.learn(answered, silent, (now - began).total_seconds(), now.timestamp())
+
     def _publish(self, upstream: Upstream, copies: Sequence[Copy]) -> tuple[Fates, BrokerLost | None]:
         """Send; the fates, and the fault that ended the link. Nothing is known of a copy without a fate."""
         try:
@@ -263,6 +286,7 @@ class Forwarder:
             return
         if since is None:  # it is back: what waited is the backlog, what comes from now on is live
             self._boundary = self._backlog.newest()
+            self._silent.forget()
         self._renew_at = None  # tell at once
         self._observer.breaker(self._name, self._standing)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pika
@@ -22,9 +23,10 @@ from tests import rabbit, world
 from tests.contract.exchanges import NOW, accepted, record
 from tests.contract.watcher import Watcher
 
-PROVINCE = "DXPGDP4400000001"
-REMOTE = frozenset({PROVINCE})
+PROVINCE, PORT = "DXPGDP4400000001", "DXPGDP4400000002"
+REMOTE = frozenset({PROVINCE, PORT})
 EXCHANGE, QUEUE = "to-province", "province"
+QUORUM = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
 
 
 @dataclass
@@ -46,13 +48,19 @@ class Province:
     def declare(self, **arguments: object) -> None:
         """Make the exchange and its queue."""
         self.admin(lambda c: c.exchange_declare(EXCHANGE, "fanout", durable=True))
-        queue = {"x-queue-type": "quorum", "x-overflow": "reject-publish", **arguments}
+        queue = {**QUORUM, **arguments}
         self.admin(lambda c: c.queue_declare(QUEUE, durable=True, arguments=queue))
         self.admin(lambda c: c.queue_bind(QUEUE, EXCHANGE))
 
-    def record(self, *numbers: str) -> None:
+    def declare_for(self, *recipients: str) -> None:
+        """Make the exchange, and a queue for each of these, named like them."""
+        self.admin(lambda c: c.exchange_declare(EXCHANGE, "direct", durable=True))
+        for name in recipients:
+            self.admin(partial(_declare_queue, name))
+
+    def record(self, *numbers: str, to: str = PROVINCE) -> None:
         """Accept messages for the province; one of A2 has the lane A."""
-        decisions = (replace(accepted(n, to=(PROVINCE,)), lane=n.rstrip("0123456789")) for n in numbers)
+        decisions = (replace(accepted(n, to=(to,)), lane=n.rstrip("0123456789")) for n in numbers)
         record(self.ledger, *decisions, remote=REMOTE)
 
     def step(self, times: int = 1, seconds: float = 0) -> None:
@@ -61,15 +69,20 @@ class Province:
             self.watcher.now += timedelta(seconds=seconds)
             self.forwarder.step()
 
-    def received(self) -> list[str]:
+    def received(self, queue: str = QUEUE) -> list[str]:
         """Numbers of the messages that came, in order."""
-        with Mailbox(Server(self.url), QUEUE) as mailbox:
+        with Mailbox(Server(self.url), queue) as mailbox:
             found: list[Received] = []
             while part := mailbox.read(1000, 2**30, 0.5):
                 mailbox.ack_through(part[-1].tag)
                 found += part
         assert all(r.message_id and r.exchange_id for r in found)
         return [r.correlation_id for r in found]
+
+
+def _declare_queue(name: str, channel: pika.adapters.blocking_connection.BlockingChannel) -> None:
+    channel.queue_declare(name, durable=True, arguments=QUORUM)
+    channel.queue_bind(name, EXCHANGE, name)
 
 
 @pytest.fixture
@@ -97,8 +110,8 @@ def province(tmp_path: Path) -> Iterator[Province]:
 
 
 def _rules(upstream: Upstream) -> Rulebook:
-    behind = Participant(PROVINCE, "省平台", "province", upstream=upstream.name)
-    return world.rulebook(participants={**world.participants(), PROVINCE: behind}, upstreams={upstream.name: upstream})
+    behind = {id_: Participant(id_, "省平台", "province", upstream=upstream.name) for id_ in REMOTE}
+    return world.rulebook(participants={**world.participants(), **behind}, upstreams={upstream.name: upstream})
 
 
 def test_copies_arrive_in_order(province: Province) -> None:
@@ -219,6 +232,26 @@ def test_a_message_that_the_upstream_never_takes_blocks_its_lane_alone(province:
         node.ctl("eval", "application:set_env(rabbit, max_message_size, 134217728).")
     province.step(3, seconds=700)
     assert province.received() == ["BIG"]
+
+
+def test_a_queue_of_the_upstream_that_hangs_blocks_nobody_else(province: Province) -> None:
+    """Its process stands still before the forwarder first sends to it; later it gets what it missed."""
+    province.declare_for(PROVINCE, PORT)
+    process = f'list_to_atom("{province.url.rpartition("/")[2]}_{PROVINCE}")'
+    province.record("A1", "B1")
+    province.record("C1", "D1", to=PORT)
+    rabbit.shared().ctl("eval", f"sys:suspend({process}).")
+    try:
+        province.step(4, seconds=5)  # both without a word, then each alone
+        assert province.received(PORT) == ["C1", "D1"]
+        province.record("C2", "E1", to=PORT)
+        province.step(2, seconds=5)
+        assert province.received(PORT) == ["C2", "E1"]
+        assert province.watcher.standing.state is State.CLOSED
+    finally:
+        rabbit.shared().ctl("eval", f"sys:resume({process}).")
+    province.step(4, seconds=700)
+    assert list(dict.fromkeys(province.received(PROVINCE))) == ["A1", "B1"]
 
 
 def test_only_the_holder_of_the_lease_forwards(province: Province) -> None:
