@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,6 +67,16 @@ class Rabbit:
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl; its output."""
         return _tool("ctl", "--dir", str(self.folder), *arguments)
+
+    @contextmanager
+    def hanging(self, vhost: str, queue: str) -> Iterator[None]:
+        """A quorum queue's process stands still meanwhile, as it does without its majority: it confirms nothing."""
+        process = f'list_to_atom("{vhost}_{queue}")'
+        self.ctl("eval", f"sys:suspend({process}).")
+        try:
+            yield
+        finally:
+            self.ctl("eval", f"sys:resume({process}).")
 
     def kill(self) -> None:
         """End the node's process as a power cut would."""

@@ -93,7 +93,7 @@ def test_a_queue_that_has_room_again_gets_its_copies(server: Server) -> None:
 
 def test_a_queue_that_confirms_nothing_costs_the_others_a_while(server: Server) -> None:
     """Its process hangs, as one does that has lost its majority; once it is well, it gets its copies again."""
-    process, silent = f'list_to_atom("trouble_{inbox("alice")}")', SilentQueues()
+    silent = SilentQueues()
     both = [COPY, replace(COPY, kind=Kind.RECEIPT)]
 
     def passing() -> PassingOver:
@@ -101,8 +101,7 @@ def test_a_queue_that_confirms_nothing_costs_the_others_a_while(server: Server) 
 
     with closing(passing()) as known:
         assert known.publish(both) == [Fate.CONFIRMED] * 2
-        rabbit.shared().ctl("eval", f"sys:suspend({process}).")
-        try:
+        with rabbit.shared().hanging("trouble", inbox("alice")):
             assert known.publish(both) == [Fate.UNKNOWN, Fate.CONFIRMED]
             assert "did not confirm within 2 seconds: 1 to swx.inbox.alice" in _lost(lambda: known.publish(both))
             silent = SilentQueues()  # as a worker that has just started
@@ -112,8 +111,6 @@ def test_a_queue_that_confirms_nothing_costs_the_others_a_while(server: Server) 
                 new.publish(both)  # the inbox first, alone
             with closing(passing()) as new:
                 assert new.publish(both) == [Fate.UNKNOWN, Fate.CONFIRMED]
-        finally:
-            rabbit.shared().ctl("eval", f"sys:resume({process}).")
     with closing(passing()) as outlet:
         _until(lambda: outlet.publish(both) == [Fate.CONFIRMED] * 2)
 

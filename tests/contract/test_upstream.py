@@ -237,19 +237,15 @@ def test_a_message_that_the_upstream_never_takes_blocks_its_lane_alone(province:
 def test_a_queue_of_the_upstream_that_hangs_blocks_nobody_else(province: Province) -> None:
     """Its process stands still before the forwarder first sends to it; later it gets what it missed."""
     province.declare_for(PROVINCE, PORT)
-    process = f'list_to_atom("{province.url.rpartition("/")[2]}_{PROVINCE}")'
     province.record("A1", "B1")
     province.record("C1", "D1", to=PORT)
-    rabbit.shared().ctl("eval", f"sys:suspend({process}).")
-    try:
+    with rabbit.shared().hanging(province.url.rpartition("/")[2], PROVINCE):
         province.step(4, seconds=5)  # both without a word, then each alone
         assert province.received(PORT) == ["C1", "D1"]
         province.record("C2", "E1", to=PORT)
         province.step(2, seconds=5)
         assert province.received(PORT) == ["C2", "E1"]
         assert province.watcher.standing.state is State.CLOSED
-    finally:
-        rabbit.shared().ctl("eval", f"sys:resume({process}).")
     province.step(4, seconds=700)
     assert list(dict.fromkeys(province.received(PROVINCE))) == ["A1", "B1"]
 

@@ -9,14 +9,10 @@ from tests.process.house import CUSTOMS, INTEGRATOR, House
 
 def test_a_queue_that_hangs_stops_nobody_else(home: House) -> None:
     """Its process stands still, as one does that has lost its majority, before the daemon first sends to it."""
-    process = f'list_to_atom("{home.url.rpartition("/")[2]}_{inbox(CUSTOMS)}")'
-    rabbit.shared().ctl("eval", f"sys:suspend({process}).")
-    try:
+    with rabbit.shared().hanging(home.url.rpartition("/")[2], inbox(CUSTOMS)):
         daemon = home.daemon(environment={"SWX_CONFIRM_SECONDS": "2"})
         for number in range(3):
             home.send([home.declaration(f"HANGS-{number}")])
             assert len(home.collect(receipts(INTEGRATOR), 1)) == 1
         assert f"1 to {inbox(CUSTOMS)}" in daemon.log_file.read_text("utf-8")
-    finally:
-        rabbit.shared().ctl("eval", f"sys:resume({process}).")
     home.collect(inbox(CUSTOMS), 3)

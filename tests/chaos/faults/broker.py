@@ -90,6 +90,12 @@ def _inbox_missing(scene: Scene) -> None:
     _topology_again(scene)
 
 
+def _inbox_hangs(scene: Scene) -> None:
+    with scene.lab.broker.hanging(scene.vhost, f"swx.inbox.{CUSTOMS}"):
+        scene.note("an inbox hangs")
+        scene.pause(20)
+
+
 def _unbound(scene: Scene) -> None:
     with closing(pika.BlockingConnection(pika.URLParameters(scene.url))) as link:
         channel = link.channel()
@@ -234,6 +240,14 @@ FAULTS = (
         _inbox_missing,
         _without_second_receiver,
         felt='"fate": "returned"',
+    ),
+    Fault(
+        "inbox hangs",
+        "F23 F31",
+        "a receiver's queue confirms nothing for 20 s while messages go to it",
+        _inbox_hangs,
+        _impatient,
+        felt=f"to swx.inbox.{CUSTOMS}",
     ),
     Fault("outboxes unbound", "F24", "6 s: senders' messages are returned to them", _unbound, databases=(SQLITE,)),
     Fault(
