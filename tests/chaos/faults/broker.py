@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -50,16 +52,21 @@ def _connections_closed(scene: Scene) -> None:
         scene.pause(scene.random.uniform(0.2, 1.5))
 
 
-def _memory_alarm(scene: Scene) -> None:
-    _ctl(scene, "set_vm_memory_high_watermark", "0.0001")
-    scene.pause(20)
-    _ctl(scene, "set_vm_memory_high_watermark", "0.4")
+def _alarm(on: tuple[str, str], off: tuple[str, str]) -> Callable[[Scene], None]:
+    def alarm(scene: Scene) -> None:
+        """Raised while the daemon has messages to take: the sender is blocked as it is."""
+        scene.supervisor.signal(signal.SIGSTOP)
+        scene.pause(1)
+        _ctl(scene, *on)
+        scene.supervisor.signal(signal.SIGCONT)
+        scene.pause(20)
+        _ctl(scene, *off)
+
+    return alarm
 
 
-def _disk_alarm(scene: Scene) -> None:
-    _ctl(scene, "set_disk_free_limit", "999GB")
-    scene.pause(20)
-    _ctl(scene, "set_disk_free_limit", "50MB")
+_memory_alarm = _alarm(("set_vm_memory_high_watermark", "0.0001"), ("set_vm_memory_high_watermark", "0.4"))
+_disk_alarm = _alarm(("set_disk_free_limit", "999GB"), ("set_disk_free_limit", "50MB"))
 
 
 def _intake_deleted(scene: Scene) -> None:
