@@ -65,7 +65,7 @@ class BrokerLost(Fault):
 
 
 class Unconfirmed(BrokerLost):
-    """RabbitMQ said nothing in time to any of the messages that it got over the link."""
+    """Messages were not confirmed in time, so the link was given up."""
 
 
 class StoreDown(Fault):

@@ -167,7 +167,8 @@ class Forwarder:
             return REST
         started = time.monotonic()
         for wanted in self._in_turn(recipients, now):
-            copies = self._backlog.take(wanted, self._boundary, room, upstream.weights, self._max_bytes, now)
+            most = 1 if any(name in self._silent for name in wanted) else room
+            copies = self._backlog.take(wanted, self._boundary, most, upstream.weights, self._max_bytes, now)
             if copies:
                 break
         else:

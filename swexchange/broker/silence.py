@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from swexchange.broker.lasting import LastingOutlet
 from swexchange.broker.topology import queue
@@ -23,12 +23,8 @@ class PassingOver:
 
     def publish(self, copies: Sequence[Copy]) -> list[Fate]:
         """Send copies; one fate each, UNKNOWN for those that rest. Raises BrokerLost while nothing is known of any."""
-        numbers: dict[str, list[int]] = defaultdict(list)
-        for number, copy in enumerate(copies):
-            numbers[queue(copy.kind, copy.to)].append(number)
         fates: dict[int, Fate] = {}
-        for names in self._silent.calls(numbers, self._monotonic()):
-            these = sorted(number for name in names for number in numbers[name])  # in order
+        for these in self._calls(copies):
             try:
                 found = self._call([copies[number] for number in these])
             except BrokerLost:
@@ -37,6 +33,19 @@ class PassingOver:
                 break  # the link is gone; what was confirmed before is
             fates |= zip(these, found, strict=True)
         return [fates.get(number, Fate.UNKNOWN) for number in range(len(copies))]
+
+    def _calls(self, copies: Sequence[Copy]) -> Iterator[list[int]]:
+        """The numbers of the copies of each call; for a queue that may be silent a canary goes first."""
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for number, copy in enumerate(copies):
+            numbers[queue(copy.kind, copy.to)].append(number)
+        for names in self._silent.calls(numbers, self._monotonic()):
+            these = sorted(number for name in names for number in numbers[name])  # in order
+            if names[0] in self._silent:
+                yield these[:1]
+                these = these[1:]
+            if these:
+                yield these
 
     def _call(self, copies: Sequence[Copy]) -> list[Fate]:
         self._outlet.check()  # else what ended it before would be taken for silence of these

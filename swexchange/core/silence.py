@@ -28,6 +28,10 @@ class SilentQueues:
     def __init__(self) -> None:
         self._silent: dict[str, _Silence] = {}
 
+    def __contains__(self, name: str) -> bool:
+        """Whether it has been silent since it last answered: one message is enough to try it."""
+        return name in self._silent
+
     def calls(self, names: Iterable[str], now: float) -> list[list[str]]:
         """Which of these are to be tried now, call by call; last, each alone, those that may be silent."""
         together, alone = [], []

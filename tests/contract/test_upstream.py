@@ -250,6 +250,16 @@ def test_a_queue_of_the_upstream_that_hangs_blocks_nobody_else(province: Provinc
     assert list(dict.fromkeys(province.received(PROVINCE))) == ["A1", "B1"]
 
 
+def test_an_upstream_that_nobody_is_behind_is_sent_nothing(province: Province, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that only messages are taken from."""
+    province.declare()
+    province.record("A1")
+    rules = world.rulebook(upstreams={"province": province.upstream})
+    monkeypatch.setattr(province.forwarder, "_rules", lambda: rules)
+    province.step(2)
+    assert province.received() == []
+
+
 def test_only_the_holder_of_the_lease_forwards(province: Province) -> None:
     """A second forwarder stands by, and goes on where the first one died."""
     province.declare()
