@@ -241,10 +241,10 @@ class Forwarder:
         """Learn which recipients' queues say nothing, where it is neither the link nor an alarm."""
         if (self._outlet and self._outlet.blocked) or not (fates or isinstance(fault, Unconfirmed)):
             return
+        tried = {copy.to for copy in copies}
         answered = {copy.to for copy, fate in fates if fate is not Fate.UNKNOWN}
         now = self._clock()
-        silent = {copy.to for copy in copies} - answered
-        self._silent.learn(answered, silent, (now - began).total_seconds(), now.timestamp())
+        self._silent.learn(tried, answered, (now - began).total_seconds(), now.timestamp())
 
     def _publish(self, upstream: Upstream, copies: Sequence[Copy]) -> tuple[Fates, BrokerLost | None]:
         """Send; the fates, and the fault that ended the link. Nothing is known of a copy without a fate."""

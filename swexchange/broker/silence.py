@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from swexchange.broker.lasting import LastingOutlet
 from swexchange.broker.topology import queue
@@ -23,10 +23,11 @@ class PassingOver:
 
     def publish(self, copies: Sequence[Copy]) -> list[Fate]:
         """Send copies; one fate each, UNKNOWN for those that rest. Raises BrokerLost while nothing is known of any."""
+        names = [queue(copy.kind, copy.to) for copy in copies]
         fates: dict[int, Fate] = {}
-        for these in self._calls(copies):
+        for these in self._calls(names):
             try:
-                found = self._call([copies[number] for number in these])
+                found = self._call([copies[number] for number in these], [names[number] for number in these])
             except BrokerLost:
                 if not fates:
                     raise
@@ -34,34 +35,35 @@ class PassingOver:
             fates |= zip(these, found, strict=True)
         return [fates.get(number, Fate.UNKNOWN) for number in range(len(copies))]
 
-    def _calls(self, copies: Sequence[Copy]) -> Iterator[list[int]]:
-        """The numbers of the copies of each call; for a queue that may be silent a canary goes first."""
+    def _calls(self, names: Sequence[str]) -> Iterator[list[int]]:
+        """The numbers of the copies of each call, by their queues; where one may be silent a canary goes first."""
         numbers: dict[str, list[int]] = defaultdict(list)
-        for number, copy in enumerate(copies):
-            numbers[queue(copy.kind, copy.to)].append(number)
-        for names in self._silent.calls(numbers, self._monotonic()):
-            these = sorted(number for name in names for number in numbers[name])  # in order
-            if names[0] in self._silent:
+        for number, name in enumerate(names):
+            numbers[name].append(number)
+        for together in self._silent.calls(numbers, self._monotonic()):
+            these = sorted(number for name in together for number in numbers[name])  # in order
+            if together[0] in self._silent:
                 yield these[:1]
                 these = these[1:]
             if these:
                 yield these
 
-    def _call(self, copies: Sequence[Copy]) -> list[Fate]:
+    def _call(self, copies: Sequence[Copy], names: Sequence[str]) -> list[Fate]:
         self._outlet.check()  # else what ended it before would be taken for silence of these
         began = self._monotonic()
-        names = [queue(copy.kind, copy.to) for copy in copies]
         try:
             fates = self._outlet.publish(copies)
         except Unconfirmed:
-            now = self._monotonic()
-            self._silent.learn(set(), set(names), now - began, now)
+            self._learn(names, set(), began)
             raise
         if not self._outlet.blocked:  # else silence is the alarm's
             answered = {name for name, fate in zip(names, fates, strict=True) if fate is not Fate.UNKNOWN}
-            now = self._monotonic()
-            self._silent.learn(answered, set(names) - answered, now - began, now)
+            self._learn(names, answered, began)
         return fates
+
+    def _learn(self, tried: Sequence[str], answered: Set[str], began: float) -> None:
+        now = self._monotonic()
+        self._silent.learn(set(tried), answered, now - began, now)
 
     @property
     def blocked(self) -> bool:

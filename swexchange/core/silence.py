@@ -43,8 +43,9 @@ class SilentQueues:
                 alone.append([name])
         return [together, *alone] if together else alone
 
-    def learn(self, answered: Set[str], silent: Set[str], seconds: float, now: float) -> None:
-        """What came of one call that took so long."""
+    def learn(self, tried: Set[str], answered: Set[str], seconds: float, now: float) -> None:
+        """What came of one call that took so long: which of the queues tried answered."""
+        silent = tried - answered
         for name in answered:
             self._silent.pop(name, None)
         if not answered and len(silent) > 1:  # it may be any of them, or the whole broker

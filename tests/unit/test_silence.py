@@ -133,7 +133,7 @@ def test_an_alarm_that_blocks_all_is_no_silence() -> None:
 def test_the_two_queues_of_a_receiver_are_two() -> None:
     broker = _Broker()
     silent = SilentQueues()
-    silent.learn({"swx.inbox.a"}, {"swx.receipts.b"}, WAITS, broker.now)
+    silent.learn({"swx.inbox.a", "swx.receipts.b"}, {"swx.inbox.a"}, WAITS, broker.now)
     ours = PassingOver(broker, silent, lambda: broker.now)
     assert ours.publish([B, replace(B, kind=Kind.RECEIPT)]) == [CONFIRMED, UNKNOWN]
 
@@ -141,12 +141,12 @@ def test_the_two_queues_of_a_receiver_are_two() -> None:
 def test_a_rest_is_bounded_whatever_the_clock_did() -> None:
     """Set back by an hour, or ahead while it was waited for: nothing rests longer than LONGEST."""
     silent = SilentQueues()
-    silent.learn({"a"}, {"b"}, WAITS, 10_000.0)
+    silent.learn({"a", "b"}, {"a"}, WAITS, 10_000.0)
     assert silent.calls("ab", 10_000.0 - 3600) == [["a"], ["b"]]
-    silent.learn({"a"}, {"b"}, 1e9, 10_000.0)
+    silent.learn({"a", "b"}, {"a"}, 1e9, 10_000.0)
     assert silent.calls("ab", 10_000.0) == [["a"]]
     assert silent.calls("ab", 10_000.0 + LONGEST) == [["a"], ["b"]]
-    silent.learn({"a"}, {"b"}, -3600, 10_000.0)
+    silent.learn({"a", "b"}, {"a"}, -3600, 10_000.0)
     assert silent.calls("ba", 10_000.0) == [["a"], ["b"]]
     silent.forget()
     assert silent.calls("ab", 10_000.0) == [["a", "b"]]
