@@ -46,8 +46,8 @@ def search(settings: Settings, wanted: Filter, limit: int, after: str, as_json: 
 
 def _tell_holes(folder: Path) -> None:
     """What lies in a missing file is not found: not as if it had never been."""
+    what = "in no file of this folder, by retention or because it is missing; what lies there is not found"
     for first, last in holes(folder):
-        what = "in no file of this folder, by retention or because it is missing; what lies there is not found"
         click.echo(f"leaves {first} to {last}: {what}", err=True)
 
 

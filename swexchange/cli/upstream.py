@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from swexchange.broker import Intake, LastingOutlet, Outlet, PassingOver
+from swexchange.broker import Intake, LastingOutlet, Outlet
 from swexchange.cli.upstream_broker import upstream_server
-from swexchange.cli.wiring_broker import server
+from swexchange.cli.wiring_broker import worker_outlet
 from swexchange.cli.wiring_store import disk_room
 from swexchange.clock import utc_now
 from swexchange.core.rulebook import Rulebook, Upstream
@@ -26,7 +26,7 @@ from swexchange.worker import InTurn, Links
 
 def connect(settings: Settings, upstream: Upstream, silent: SilentQueues) -> Links:
     """The links of a worker for what an upstream sends: from its queues, to our own broker."""
-    outlet = PassingOver(LastingOutlet(partial(Outlet, server(settings), settings.confirm_seconds)), silent)
+    outlet = worker_outlet(settings, silent)
     sources: list[Intake] = []
     try:
         if upstream.queues:

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from swexchange.broker import Intake, LastingOutlet, Outlet, PassingOver
+from swexchange.broker import Intake
 from swexchange.broker.topology import INTAKE
 from swexchange.cli.supervise import again, on_signals
 from swexchange.cli.upstream import connect, forwarding
 from swexchange.cli.wiring import tested_rules
-from swexchange.cli.wiring_broker import server
+from swexchange.cli.wiring_broker import server, worker_outlet
 from swexchange.cli.wiring_store import free_disk, refuse_rolled_back_log, watermarks
 from swexchange.clock import utc_now
 from swexchange.core.silence import SilentQueues
@@ -118,10 +118,9 @@ def _resident_mb() -> int:
 def _links(settings: Settings, rules_file: RulesFile, upstream: str, silent: SilentQueues) -> Links:
     if upstream:
         return connect(settings, rules_file.latest.upstreams[upstream], silent)
-    broker = server(settings)
-    outlet = PassingOver(LastingOutlet(partial(Outlet, broker, settings.confirm_seconds)), silent)
+    outlet = worker_outlet(settings, silent)
     try:
-        return Links(Intake(broker, INTAKE, prefetch=2 * settings.batch), outlet)
+        return Links(Intake(server(settings), INTAKE, prefetch=2 * settings.batch), outlet)
     except BaseException:
         outlet.close()
         raise
